@@ -1,0 +1,1 @@
+"""Records in: datasets on disk, and the readers that fill them."""

@@ -1,0 +1,41 @@
+"""Everything nearfar raises on purpose.
+
+NearfarError
+├── BadFile          a file or folder is missing, unreadable, damaged or of another kind
+├── BadRecord        a row of data breaks its contract; names the file and the line
+├── BadSetting       a recipe or an option is not allowed; names the key and the choices
+├── BadModel         a model folder cannot be loaded, or is not the one that was asked for
+├── SpaceMismatch    vectors of two different spaces were about to be compared
+└── Diverged         training has stopped making sense: a loss or a weight is not a number
+
+A message says what was expected, what was found, where, and what to do next.
+`assert` is kept for our own mistakes: no input of a user can reach one.
+"""
+
+
+class NearfarError(Exception):
+    """A problem the user can fix; the command line prints it without a traceback."""
+
+
+class BadFile(NearfarError):
+    """A file or folder is missing, unreadable, damaged or of another kind."""
+
+
+class BadRecord(NearfarError):
+    """A row of data breaks its contract."""
+
+
+class BadSetting(NearfarError):
+    """A recipe or an option is not allowed."""
+
+
+class BadModel(NearfarError):
+    """A model folder cannot be loaded, or is not the one that was asked for."""
+
+
+class SpaceMismatch(NearfarError):
+    """Vectors of two different spaces were about to be compared."""
+
+
+class Diverged(NearfarError):
+    """Training has stopped making sense: a loss or a weight is not a number."""

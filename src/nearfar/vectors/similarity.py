@@ -1,0 +1,18 @@
+"""How alike two vectors are.
+
+Shapes: Q queries, C candidates, N vectors, D dimensions.
+"""
+
+import torch.nn.functional as F  # noqa: N812
+from jaxtyping import Float
+from torch import Tensor
+
+
+def unit(vectors: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
+    """Scale each row to length 1, in float32 whatever came in; a row of zeros stays zero."""
+    return F.normalize(vectors.float(), dim=-1)
+
+
+def cosine(queries: Float[Tensor, "Q D"], candidates: Float[Tensor, "C D"]) -> Float[Tensor, "Q C"]:
+    """Cosine of each query with each candidate, -1 to 1, in float32."""
+    return unit(queries) @ unit(candidates).T

