@@ -55,6 +55,19 @@ def test_it_finds_what_loops_find_in_the_same_order_whatever_the_block(
     assert as_pairs(found) == by_loops(queries, candidates, k)
 
 
+@given(worlds(), st.data(), st.integers(1, 35), st.integers(1, 40))
+def test_among_some_rows_it_finds_what_it_would_find_if_there_were_no_others(
+    world: tuple[Tensor, Tensor], data: st.DataObject, k: int, block_rows: int
+) -> None:
+    queries, candidates = world
+    rows = data.draw(st.sets(st.integers(0, max(len(candidates) - 1, 0)), max_size=20))
+    among = torch.tensor([row for row in sorted(rows) if row < len(candidates)], dtype=torch.long)
+    scores, found = nearest(queries, candidates, k, among=among, block_rows=block_rows)
+    want = nearest(queries, candidates[among], k)
+    assert torch.equal(scores, want[0])
+    assert torch.equal(found, among[want[1]])
+
+
 def test_equals_keep_their_order_also_where_a_library_topk_would_not() -> None:
     queries = torch.ones(3, 1)
     candidates = torch.ones(5_000, 1)

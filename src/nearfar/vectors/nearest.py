@@ -1,6 +1,7 @@
 """Exact nearest neighbours: the one search that mining, evaluation and the index share.
 
-Shapes: Q queries, C candidates, D dimensions, K places, R rows of one block.
+Shapes: Q queries, C candidates, D dimensions, K places, R rows of one block,
+S chosen rows.
 """
 
 import torch
@@ -17,6 +18,7 @@ def nearest(
     candidates: Float[Tensor, "C D"],
     k: int,
     *,
+    among: Int[Tensor, " S"] | None = None,
     block_rows: int = _CANDIDATE_ROWS,
 ) -> tuple[Float[Tensor, "Q K"], Int[Tensor, "Q K"]]:
     """Return the k highest dot products and their rows, best first; K = min(k, C).
@@ -30,6 +32,7 @@ def nearest(
         queries: one row per query.
         candidates: one row per candidate, of any float type, on any device.
         k: how many places to fill, 1 or more.
+        among: the only rows of `candidates` to look at, ascending; K is then min(k, S).
         block_rows: candidates scored at once. Another size can move a score by its last bits.
 
     Returns:
@@ -48,14 +51,15 @@ def nearest(
     queries = queries.detach().float()
     best = queries.new_empty((len(queries), 0))
     rows = torch.empty((len(queries), 0), dtype=torch.long, device=queries.device)
-    for start in range(0, len(candidates), block_rows):
-        block = candidates[start : start + block_rows].detach()
+    for start in range(0, len(candidates if among is None else among), block_rows):
+        chosen = slice(start, start + block_rows)  # a slice is a view: nothing is copied
+        block = candidates[chosen if among is None else among[chosen]].detach()
         scores, places = _block_best(queries, block.to(queries.device, torch.float32), k)
         # Earlier rows stand first, so a stable sort keeps the order of the candidates.
         merged = torch.cat([best, scores], dim=1).sort(dim=1, descending=True, stable=True)
         best = merged.values[:, :k]
         rows = torch.cat([rows, places + start], dim=1).gather(1, merged.indices[:, :k])
-    return best, rows
+    return best, rows if among is None else among.to(rows.device)[rows]
 
 
 def _block_best(
