@@ -1,0 +1,1 @@
+"""Finds: an exact index on disk, and the search through it."""
