@@ -1,0 +1,108 @@
+"""What a dataset's judgments already say, as a miner must know it before it calls anything wrong.
+
+Shapes: C documents; S of them may be mined.
+"""
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from nearfar.data.dataset import Dataset
+from nearfar.fingerprint import content_id
+from nearfar.records import Split
+
+_Pairs = dict[str, dict[int, tuple[float, Split]]]  # query id, document row: grade and split
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The judgments of all splits, by the rows of the documents."""
+
+    ids: Sequence[str]  # of the documents, by row
+    texts: Sequence[str]  # what `text_key` makes of them, by row
+    minable: Int[Tensor, " S"]  # rows that may become training material, ascending
+    judged: Mapping[str, AbstractSet[int]]  # by query id: the rows with any judgment
+    own_answers: Mapping[str, AbstractSet[int]]  # by query id: the rows judged above 0
+    answers: Mapping[str, AbstractSet[int]]  # by text_key of a query: of all that ask the same
+    mined_for: AbstractSet[str]  # the ids of the queries that train, and do nothing else
+
+
+def text_key(content: str) -> str:
+    """Return a name that two texts share if they differ in nothing but case and white space.
+
+    >>> text_key("A  cat ") == text_key("a cat")
+    True
+    """
+    return content_id(" ".join(content.split()).casefold())
+
+
+def read_known(dataset: Dataset) -> Known:
+    """Read all judgments, and what tells documents apart; not the texts themselves.
+
+    Raises:
+        BadFile: a table is missing or damaged.
+    """
+    ids: list[str] = []
+    texts: list[str] = []
+    groups: list[str] = []
+    for batch in dataset.batches("documents", ["id", "content", "group"]):
+        for row in batch.to_pylist():
+            ids.append(row["id"])
+            texts.append(text_key(row["content"]))
+            groups.append(row["group"] or row["id"])
+    pairs = _pairs(dataset, {document_id: row for row, document_id in enumerate(ids)})
+    own = {
+        query_id: {row for row, (grade, _) in found.items() if grade > 0}
+        for query_id, found in pairs.items()
+    }
+    return Known(
+        ids=ids,
+        texts=texts,
+        minable=_minable(pairs, groups),
+        judged={query_id: set(found) for query_id, found in pairs.items()},
+        own_answers=own,
+        answers=_answers_by_text(dataset, own),
+        mined_for={
+            query_id
+            for query_id, found in pairs.items()
+            if own[query_id] and {split for _, split in found.values()} == {"train"}
+        },
+    )
+
+
+def _pairs(dataset: Dataset, rows: Mapping[str, int]) -> _Pairs:
+    pairs: _Pairs = {}
+    for judgment in dataset.judgments():
+        assert judgment.split is not None  # the writer decides every split
+        found = pairs.setdefault(judgment.query_id, {})
+        row = rows[judgment.document_id]
+        earlier = found.get(row, (0.0, judgment.split))
+        # Judged twice: an answer for anyone is an answer, and what measures never trains.
+        split = earlier[1] if judgment.split == "train" else judgment.split
+        found[row] = (max(judgment.grade, earlier[0]), split)
+    return pairs
+
+
+def _minable(pairs: _Pairs, groups: Sequence[str]) -> Int[Tensor, " S"]:
+    """Return the documents that no other split has a claim on, nor on any of their group."""
+    answers: dict[Split, set[str]] = {"train": set(), "dev": set(), "test": set(), "aside": set()}
+    for found in pairs.values():
+        for row, (grade, split) in found.items():
+            if grade > 0:
+                answers[split].add(groups[row])
+    # A query is set aside when its answers lie in two splits; those that train also are free.
+    kept_back = answers["dev"] | answers["test"] | (answers["aside"] - answers["train"])
+    free = [row for row, group in enumerate(groups) if group not in kept_back]
+    return torch.tensor(free, dtype=torch.long)
+
+
+def _answers_by_text(dataset: Dataset, own: Mapping[str, set[int]]) -> dict[str, set[int]]:
+    answers: dict[str, set[int]] = {}
+    for batch in dataset.batches("queries", ["id", "content"]):
+        for row in batch.to_pylist():
+            answers.setdefault(text_key(row["content"]), set()).update(own.get(row["id"], ()))
+    return answers
