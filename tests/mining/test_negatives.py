@@ -101,6 +101,15 @@ def test_what_is_judged_already_is_not_judged_again(tmp_path: Path) -> None:
     assert summary.refused["judged already"] == 1
 
 
+@pytest.mark.parametrize("grades", [(0, 1), (1, 0)])
+def test_an_answer_for_one_judge_is_an_answer_whatever_another_says(
+    grades: tuple[float, float], tmp_path: Path
+) -> None:
+    judged: list[Judged] = [("q", "answer", grade, "train") for grade in grades]
+    dataset = world(tmp_path / "data", FAR | ANSWER, judged)
+    assert mine(tmp_path, dataset)[0] == ["n40", "n50", "n60", "n70"]
+
+
 @pytest.mark.parametrize("split", ["train", "aside"])
 def test_an_answer_to_the_same_question_under_another_id_is_left(
     split: Split, tmp_path: Path
