@@ -88,9 +88,11 @@ def as_table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
 
 
 def _fit(value: Scalar | None, kind: pa.DataType) -> Scalar | None:
-    if value is None or not pa.types.is_string(kind):
-        return value
-    return str(value)
+    if value is None:
+        return None
+    if pa.types.is_floating(kind):
+        return float(value)  # a whole number among others, however large
+    return str(value) if pa.types.is_string(kind) else value
 
 
 def documents(batch: pa.RecordBatch) -> Iterator[Document]:

@@ -6,22 +6,21 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nearfar.data import tables
 from nearfar.data.splits import Shares, split_of_group, split_of_query
-from nearfar.errors import BadRecord
+from nearfar.data.spool import Spools, chunks, short_hash
+from nearfar.errors import BadFile, BadRecord
 from nearfar.files import whole_folder
-from nearfar.fingerprint import MultisetDigest, content_id
+from nearfar.fingerprint import MultisetDigest
 from nearfar.records import SPLITS, Document, Judgment, Query, Split
 
 FORMAT = 1
-_ROWS_PER_GROUP = 20_000  # rows held in memory at once while a table is written
 
 
 @dataclass
@@ -35,11 +34,29 @@ class DatasetWriter:
     judgments: int = 0
     merged: Counter[str] = field(default_factory=Counter)  # repeated rows, by kind
     _digest: MultisetDigest = field(default_factory=MultisetDigest)
-    _document_facts: dict[str, tuple[str, Split]] = field(default_factory=dict)
-    _query_facts: dict[str, str] = field(default_factory=dict)
-    _pairs: set[tuple[str, str, float]] = field(default_factory=set)
+    # A million rows are normal: what is remembered of each is its id and 16 bytes.
+    _document_facts: dict[str, bytes] = field(default_factory=dict)
+    _query_facts: dict[str, bytes] = field(default_factory=dict)
+    _document_splits: dict[str, Split] = field(default_factory=dict)
+    _pairs: set[bytes] = field(default_factory=set)
     _fields: dict[str, tables.FieldTypes] = field(default_factory=dict)
-    _spools: dict[str, IO[str]] = field(default_factory=dict)
+    _spools: Spools = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._spools = Spools(self.folder)
+
+    def add(self, record: Document | Query | Judgment) -> None:
+        """Add a record of any of the three kinds.
+
+        Raises:
+            BadRecord: see the three methods below.
+        """
+        if isinstance(record, Document):
+            self.add_document(record)
+        elif isinstance(record, Query):
+            self.add_query(record)
+        else:
+            self.add_judgment(record)
 
     def add_document(self, document: Document) -> None:
         """Add a document; the same id with the same text again is merged.
@@ -48,12 +65,13 @@ class DatasetWriter:
             BadRecord: it has no id or no text, or its id already names another text.
         """
         _require_text("document", document)
-        content = content_id(document.content)
+        content = short_hash(document.content)
         if document.id in self._document_facts:
-            self._merge("documents", document, self._document_facts[document.id][0] == content)
+            self._merge("documents", document, self._document_facts[document.id] == content)
             return
+        self._document_facts[document.id] = content
         group = document.group or document.id
-        self._document_facts[document.id] = (content, split_of_group(group, self.shares))
+        self._document_splits[document.id] = split_of_group(group, self.shares)
         self._spool_text("documents", document)
         self.documents += 1
 
@@ -64,7 +82,7 @@ class DatasetWriter:
             BadRecord: it has no id or no text, or its id already names another text.
         """
         _require_text("query", query)
-        content = content_id(query.content)
+        content = short_hash(query.content)
         if query.id in self._query_facts:
             self._merge("queries", query, self._query_facts[query.id] == content)
             return
@@ -84,17 +102,20 @@ class DatasetWriter:
                 f"{judgment.grade} for query {judgment.query_id!r} and document "
                 f"{judgment.document_id!r}. Correct it or remove the line."
             )
-        key = (judgment.query_id, judgment.document_id, judgment.grade)
+        key = short_hash(
+            f"{len(judgment.query_id)} {judgment.query_id} {judgment.document_id} "
+            f"{judgment.grade!r} {judgment.split}"
+        )
         if key in self._pairs:
             self.merged["judgments"] += 1
             return
         self._pairs.add(key)
-        self._spool("judgments", tables.judgment_row(judgment))
+        self._spools.add("judgments", tables.judgment_row(judgment))
         self.judgments += 1
 
     def _merge(self, table: str, text: Document | Query, same: bool) -> None:
         if not same:
-            first = next(r for r in self._spooled(table) if r["id"] == text.id)
+            first = next(r for r in self._spools.rows(table) if r["id"] == text.id)
             raise BadRecord(
                 f"{text.source}: id {text.id!r} already names another text in {table}: "
                 f"{_short(first['content'])!r} at {first['source']}, "
@@ -105,20 +126,7 @@ class DatasetWriter:
 
     def _spool_text(self, table: str, text: Document | Query) -> None:
         self._fields.setdefault(table, tables.FieldTypes()).see(text)
-        self._spool(table, tables.text_row(text))
-
-    def _spool(self, table: str, row: tables.Row) -> None:
-        if table not in self._spools:
-            self._spools[table] = (self.folder / f"{table}.jsonl").open("w", encoding="utf-8")
-        self._spools[table].write(json.dumps(row) + "\n")
-
-    def _spooled(self, table: str) -> Iterator[tables.Row]:
-        if table not in self._spools:
-            return
-        self._spools[table].flush()
-        with (self.folder / f"{table}.jsonl").open(encoding="utf-8") as lines:
-            for line in lines:
-                yield json.loads(line)
+        self._spools.add(table, tables.text_row(text))
 
     # -- the end: what could only be known once everything was there --------------------------
 
@@ -132,20 +140,21 @@ class DatasetWriter:
         self._require_known_ids()
         split_of = self._query_splits()
         counts: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
-        seen: set[tuple[str, str]] = set()
+        seen: set[bytes] = set()
 
         def judged() -> Iterator[tables.Row]:
-            for row in self._spooled("judgments"):
-                row["split"] = split = row["split"] or split_of[row["query_id"]]
+            for row in self._spools.rows("judgments"):
+                # A query without any answer teaches nothing, and cannot be measured.
+                row["split"] = split = row["split"] or split_of.get(row["query_id"], "aside")
                 counts[split]["judgments"] += 1
-                if (split, row["query_id"]) not in seen:
-                    seen.add((split, row["query_id"]))
+                if (mark := short_hash(f"{split} {row['query_id']}")) not in seen:
+                    seen.add(mark)
                     counts[split]["queries"] += 1
                 yield row
 
         schemas = {name: types.schema() for name, types in self._fields.items()}
-        self._write("documents", self._spooled("documents"), schemas["documents"])
-        self._write("queries", self._spooled("queries"), schemas["queries"])
+        self._write("documents", self._spools.rows("documents"), schemas["documents"])
+        self._write("queries", self._spools.rows("queries"), schemas["queries"])
         self._write("judgments", judged(), tables.JUDGMENTS)
         manifest = {
             "format": FORMAT,
@@ -168,7 +177,7 @@ class DatasetWriter:
                 raise BadRecord(f"Expected at least one of each, found no {what} in the source.")
 
     def _require_known_ids(self) -> None:
-        for row in self._spooled("judgments"):
+        for row in self._spools.rows("judgments"):
             for column, known, table in (
                 ("query_id", self._query_facts, "queries"),
                 ("document_id", self._document_facts, "documents"),
@@ -182,32 +191,27 @@ class DatasetWriter:
 
     def _query_splits(self) -> dict[str, Split]:
         """Return the split of every query that was not given one."""
-        found: dict[str, set[Split]] = {}
-        for row in self._spooled("judgments"):
+        splits: dict[str, Split] = {}
+        for row in self._spools.rows("judgments"):
             if row["split"] is None and row["grade"] > 0:
-                split = self._document_facts[row["document_id"]][1]
-                found.setdefault(row["query_id"], set()).add(split)
-        splits = {query_id: split_of_query(splits) for query_id, splits in found.items()}
-        for row in self._spooled("judgments"):  # a query without any answer teaches nothing
-            splits.setdefault(row["query_id"], "aside")
+                split = self._document_splits[row["document_id"]]
+                known = splits.get(row["query_id"], split)
+                splits[row["query_id"]] = split_of_query({known, split})
         return splits
 
     def _write(self, table: str, rows: Iterable[tables.Row], schema: pa.Schema) -> None:
-        rows = iter(rows)
         with pq.ParquetWriter(
             self.folder / f"{table}.parquet", schema, compression="zstd"
         ) as writer:
-            while chunk := list(islice(rows, _ROWS_PER_GROUP)):
+            for chunk in chunks(rows):
                 for row in chunk:
                     self._digest.add([table, row])
                 writer.write_table(tables.as_table(chunk, schema))
-        self._spools.pop(table).close()
-        (self.folder / f"{table}.jsonl").unlink()
+        self._spools.drop(table)
 
     def close(self) -> None:
         """Let go of the files, whether or not the dataset was finished."""
-        for spool in self._spools.values():
-            spool.close()
+        self._spools.close()
 
 
 @contextmanager
@@ -230,8 +234,10 @@ def write_dataset(
 
     Raises:
         BadRecord: see the methods of the writer.
-        BadFile: the folder exists and `replace` is False.
+        BadFile: the folder exists and `replace` is False; or what stands there is no dataset.
     """
+    if replace:
+        require_replaceable(folder)
     with whole_folder(folder, replace=replace) as part:
         writer = DatasetWriter(part, shares or Shares())
         try:
@@ -239,6 +245,21 @@ def write_dataset(
             writer.finish({"licence": licence, "parents": parents})
         finally:
             writer.close()
+
+
+def require_replaceable(folder: Path) -> None:
+    """Make sure that nothing but a dataset is ever replaced: a mistyped path costs no one a home.
+
+    Raises:
+        BadFile: something else stands at that path.
+    """
+    if not folder.exists() or (folder / "manifest.json").is_file():
+        return
+    if not folder.is_dir() or any(folder.iterdir()):
+        raise BadFile(
+            f"{folder}: expected a dataset to replace, found something else, which is left as it "
+            "is. Name another folder, or remove this one first."
+        )
 
 
 def _require_text(kind: str, text: Document | Query) -> None:
