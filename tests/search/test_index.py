@@ -92,6 +92,13 @@ def test_the_space_and_the_dataset_are_written_beside_the_vectors(
     assert index.facts["similarity"] == "cosine"
 
 
+def test_how_an_encoder_computed_is_kept_where_it_says(dataset: Dataset, tmp_path: Path) -> None:
+    encoder = LetterEncoder()
+    assert build_index(encoder, dataset, tmp_path / "unsaid").facts["precision"] == ""
+    encoder.precision = torch.bfloat16  # type: ignore[attr-defined]
+    assert build_index(encoder, dataset, tmp_path / "said").facts["precision"] == "bfloat16"
+
+
 class Long(LetterEncoder):
     """Its vectors are not of length 1."""
 

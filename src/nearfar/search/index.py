@@ -114,7 +114,7 @@ def _facts(encoder: Encoder, dataset: Dataset, storage: Storage) -> dict[str, An
         "similarity": "cosine",
         "storage": storage,
         # Not part of the promise of an Encoder; kept where one says how it computed.
-        "precision": str(getattr(encoder, "precision", "")),
+        "precision": str(getattr(encoder, "precision", "")).removeprefix("torch."),
         "count": dataset.count("documents"),
         "dataset": {"path": str(dataset.folder), "digest": dataset.digest},
         "space": encoder.space.to_json(),
