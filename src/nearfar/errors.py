@@ -6,7 +6,8 @@ NearfarError
 ├── BadSetting       a recipe or an option is not allowed; names the key and the choices
 ├── BadModel         a model folder cannot be loaded, or is not the one that was asked for
 ├── SpaceMismatch    vectors of two different spaces were about to be compared
-└── Diverged         training has stopped making sense: a loss or a weight is not a number
+├── Diverged         training has stopped making sense: a loss or a weight is not a number
+└── Stopped          someone asked long work to stop; what is done is kept
 
 A message says what was expected, what was found, where, and what to do next.
 `assert` is kept for our own mistakes: no input of a user can reach one.
@@ -39,3 +40,7 @@ class SpaceMismatch(NearfarError):
 
 class Diverged(NearfarError):
     """Training has stopped making sense: a loss or a weight is not a number."""
+
+
+class Stopped(NearfarError):
+    """Someone asked long work to stop; what is done is kept."""

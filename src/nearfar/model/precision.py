@@ -1,0 +1,56 @@
+"""Which numbers a machine computes with in hardware."""
+
+from contextlib import AbstractContextManager
+from typing import Literal
+
+import torch
+
+from nearfar.errors import BadSetting
+
+Precision = Literal["auto", "float32", "bfloat16"]
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the device of that name; "auto" is the GPU where there is one.
+
+    Raises:
+        BadSetting: the name is not one of a device that is here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise BadSetting(f"device must be auto, cpu, cuda or cuda:N, got {name!r}.") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise BadSetting(f"device is {name!r}, but no GPU is seen here. Set it to auto or cpu.")
+    return device
+
+
+def choose_precision(name: Precision, device: torch.device) -> torch.dtype:
+    """Return the type matrix products are computed in; "auto" is bfloat16 where it is fast.
+
+    Weights, pooling, normalisation, similarities and losses stay in float32 either way.
+
+    Raises:
+        BadSetting: the name is not one of the choices.
+    """
+    if name == "auto":
+        return torch.bfloat16 if _has_fast_bfloat16(device) else torch.float32
+    if name not in DTYPES:
+        raise BadSetting(f"precision must be auto, {' or '.join(DTYPES)}, got {name!r}.")
+    return DTYPES[name]
+
+
+def in_precision(dtype: torch.dtype, device: torch.device) -> AbstractContextManager[object]:
+    """Return a context in which matrix products are computed in that type."""
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
+
+
+def _has_fast_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        # Since Ampere; older cards emulate it slowly.
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    # Without these instructions a CPU emulates bfloat16, slower than float32.
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

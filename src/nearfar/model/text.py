@@ -1,0 +1,264 @@
+"""TextEncoder: any transformer encoder of the field as an Encoder."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from nearfar.errors import BadModel, BadSetting
+from nearfar.fingerprint import fingerprint
+from nearfar.model.layout import Layout, read_layout, write_layout
+from nearfar.model.locate import locate
+from nearfar.model.microbatches import micro_batches, pad
+from nearfar.model.network import Dense, TextNetwork
+from nearfar.model.pooling import POOLINGS
+from nearfar.model.precision import Precision, choose_device, choose_precision, in_precision
+from nearfar.model.space import EmbeddingSpace
+from nearfar.model.tokens import TextToTokens
+from nearfar.progress import Progress, silent
+from nearfar.records import Role
+
+# About 2,000 tokens at once fill the caches of a core; more is slower on a CPU (LOG.md).
+_TOKENS_PER_CHUNK = {"cpu": 2_048, "cuda": 65_536}
+_TEXTS_PER_TOKENISATION = 2_048
+# What of a configuration moves a vector even if the weights stay the same.
+_ARCHITECTURE = (
+    "model_type", "hidden_act", "hidden_size", "intermediate_size", "num_hidden_layers",
+    "num_attention_heads", "num_key_value_heads", "layer_norm_eps", "rms_norm_eps",
+    "position_embedding_type", "rope_theta", "rope_parameters", "sliding_window", "is_decoder",
+    "is_causal",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextSettings:
+    """How a text encoder is loaded; None keeps what the model's folder says."""
+
+    revision: str | None = None  # of a model on the hub
+    sha256: str | None = None  # what the weight file must be
+    pooling: tuple[str, ...] | None = None
+    normalised: bool | None = None
+    query_prompt: str | None = None
+    document_prompt: str | None = None
+    max_tokens: int | None = None
+    precision: Precision = "auto"
+    device: str = "auto"
+
+
+@dataclass(slots=True)
+class TextEncoder:
+    """A transformer, its tokenizer and every choice that goes with them."""
+
+    network: TextNetwork
+    tokens: TextToTokens
+    precision: torch.dtype
+    _space: tuple[tuple[int, ...], EmbeddingSpace] | None = field(default=None, repr=False)
+
+    @classmethod
+    def load(cls, name: str | Path, settings: TextSettings | None = None) -> "TextEncoder":
+        """Load a sentence-transformers folder or a plain checkpoint.
+
+        Args:
+            name: a folder, `package:NAME`, or the id of a model on the hub.
+            settings: what shall differ from what the folder says.
+
+        Raises:
+            BadModel: nothing loadable is there; the message names the folder and what it lacks.
+            BadSetting: a setting does not fit the model.
+        """
+        settings = settings or TextSettings()
+        folder = locate(str(name), revision=settings.revision, sha256=settings.sha256)
+        layout = _choose(read_layout(folder), settings)
+        device = choose_device(settings.device)
+        transformer, tokenizer = _load_transformer(layout.transformer)
+        dense = [Dense.read(path) for path in layout.dense]
+        network = TextNetwork(transformer, layout.pooling, dense, layout.normalised)
+        tokens = TextToTokens(
+            tokenizer,
+            layout.query_prompt,
+            layout.document_prompt,
+            _max_tokens(layout, transformer, tokenizer),
+        )
+        precision = choose_precision(settings.precision, device)
+        return cls(network.to(device).eval().requires_grad_(False), tokens, precision)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.network.parameters()).device
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The space its vectors live in; it changes when, and only when, something moves them."""
+        # Weights that may learn are hashed each time: fused optimisers change them unseen.
+        if any(weight.requires_grad for weight in self.network.parameters()):
+            return self._describe()
+        # Any other change in place raises the version of a tensor.
+        version = tuple(tensor._version for tensor in self.network.state_dict().values())
+        if self._space is None or self._space[0] != version:
+            self._space = (version, self._describe())
+        return self._space[1]
+
+    def encode(
+        self, contents: Sequence[str], role: Role, *, progress: Progress = silent
+    ) -> Float[Tensor, "N D"]:
+        """Return one float32 vector per content, in the order given, on the CPU.
+
+        Texts are sorted by length and computed in chunks of like length; neither their order
+        nor their company moves a vector by more than rounding.
+        """
+        vectors = torch.empty(len(contents), self.network.dim)
+        was_training = self.network.training
+        self.network.eval()
+        done = 0
+        try:
+            for start, rows in self._tokenised(contents, role):
+                for chunk in self._chunks(rows):
+                    ids, real = pad([rows[row] for row in chunk], self.tokens.pad_id)
+                    vectors[torch.from_numpy(chunk) + start] = self._forward(ids, real)
+                    done += len(chunk)
+                    progress(f"encoding {role} texts", done, len(contents))
+        finally:
+            self.network.train(was_training)
+        return vectors
+
+    def save(self, folder: Path) -> None:
+        """Fill an empty folder so that `SentenceTransformer(folder)` gives the same vectors."""
+        dense = [module for module in self.network.dense if isinstance(module, Dense)]
+        names = [Path(f"{place}_Dense") for place in range(2, 2 + len(dense))]
+        with _quiet():
+            self.network.transformer.save_pretrained(folder)
+            tokenizer = self.tokens.tokenizer
+            tokenizer.model_max_length = self.tokens.max_tokens
+            tokenizer.save_pretrained(folder)
+        for layer, path in zip(dense, names, strict=True):
+            layer.write(folder / path)
+        layout = Layout(
+            transformer=folder,
+            pooling=self.network.pooling,
+            dense=tuple(names),
+            normalised=self.network.normalised,
+            query_prompt=self.tokens.query_prompt,
+            document_prompt=self.tokens.document_prompt,
+            max_tokens=self.tokens.max_tokens,
+        )
+        write_layout(folder, layout, int(self.network.transformer.config.hidden_size))
+
+    def _tokenised(
+        self, contents: Sequence[str], role: Role
+    ) -> Iterator[tuple[int, list[list[int]]]]:
+        # Pieces large enough to sort well, small enough that ids never fill the memory.
+        for start in range(0, len(contents), _TEXTS_PER_TOKENISATION):
+            piece = contents[start : start + _TEXTS_PER_TOKENISATION]
+            yield start, self.tokens(piece, role).rows
+
+    def _chunks(self, rows: Sequence[Sequence[int]]) -> Iterator[Any]:
+        budget = _TOKENS_PER_CHUNK.get(self.device.type, _TOKENS_PER_CHUNK["cpu"])
+        return micro_batches([len(row) for row in rows], budget)
+
+    @torch.no_grad()
+    def _forward(self, ids: Tensor, real: Tensor) -> Tensor:
+        with in_precision(self.precision, self.device):
+            result: Tensor = self.network(ids.to(self.device), real.to(self.device))
+        return result.cpu()
+
+    def _describe(self) -> EmbeddingSpace:
+        config = self.network.transformer.config
+        architecture = {name: getattr(config, name, None) for name in _ARCHITECTURE}
+        layers = [repr(module) for module in self.network.dense]
+        return EmbeddingSpace(
+            weights=_digest(self.network),
+            architecture=fingerprint(architecture | {"dense": layers}),
+            tokenizer=self.tokens.digest(),
+            query_prompt=self.tokens.query_prompt,
+            document_prompt=self.tokens.document_prompt,
+            max_tokens=self.tokens.max_tokens,
+            pooling="+".join(self.network.pooling),
+            normalised=self.network.normalised,
+            dim=self.network.dim,
+        )
+
+
+def _choose(layout: Layout, settings: TextSettings) -> Layout:
+    names = ("pooling", "normalised", "query_prompt", "document_prompt", "max_tokens")
+    chosen = {name: getattr(settings, name) for name in names}
+    layout = replace(layout, **{name: value for name, value in chosen.items() if value is not None})
+    if unknown := [kind for kind in layout.pooling if kind not in POOLINGS]:
+        raise BadSetting(f"model.pooling must be of {', '.join(POOLINGS)}, got {unknown[0]!r}.")
+    return layout
+
+
+def _load_transformer(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    try:
+        with _quiet():
+            transformer, found = AutoModel.from_pretrained(
+                folder, dtype=torch.float32, output_loading_info=True
+            )
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        inside = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
+        raise BadModel(
+            f"{folder}: expected a model with config.json, model.safetensors and a tokenizer, "
+            f"found {inside}. The loader said: {str(error).strip().splitlines()[0]}"
+        ) from error
+    # A transformer without its own pooler is whole: nearfar pools by itself.
+    missing = sorted(key for key in found["missing_keys"] if "pooler" not in key)
+    if missing:
+        raise BadModel(
+            f"{folder}: the weights lack {len(missing)} tensors of {type(transformer).__name__}, "
+            f"such as {missing[0]}. They belong to another kind of model than config.json says."
+        )
+    return transformer, tokenizer
+
+
+def _max_tokens(
+    layout: Layout, transformer: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> int:
+    places = getattr(transformer.config, "max_position_embeddings", None)
+    if places is not None and getattr(transformer.config, "model_type", "") in _OFFSET_POSITIONS:
+        places -= int(transformer.config.pad_token_id) + 1  # the first places are never used
+    asked = layout.max_tokens or min(int(tokenizer.model_max_length), places or 512)
+    if places is not None and asked > places:
+        raise BadSetting(f"model.max_tokens must be at most {places} for this model, got {asked}.")
+    smallest = tokenizer.num_special_tokens_to_add() + 1
+    if asked < smallest:
+        raise BadSetting(f"model.max_tokens must be at least {smallest}, got {asked}.")
+    return asked
+
+
+_OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "xlm-roberta-xl")
+
+
+def _digest(network: TextNetwork) -> str:
+    """Return the SHA-256 of all weights that can move a vector."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        # Its own pooler is not used, and is random where the checkpoint has none.
+        if ".pooler." in name:
+            continue
+        digest.update(f"{name} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.detach().float().cpu().contiguous().numpy())
+    return digest.hexdigest()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the library's own bars and warnings from the terminal; what matters is checked."""
+    switches = cast(Any, transformers_logging)  # they carry no types
+    level, bars = switches.get_verbosity(), switches.is_progress_bar_enabled()
+    switches.set_verbosity_error()
+    switches.disable_progress_bar()
+    try:
+        yield
+    finally:
+        switches.set_verbosity(level)
+        if bars:
+            switches.enable_progress_bar()

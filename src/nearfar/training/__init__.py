@@ -1,0 +1,1 @@
+"""Changes the weights: texts that belong together come near, all others go far."""

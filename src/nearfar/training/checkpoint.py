@@ -1,0 +1,103 @@
+"""Where a run can go on: all that the next step depends on, whole on disk or not there.
+
+The order of the pairs, the learning rate and the dice are functions of the step, so a
+checkpoint holds only the weights, the optimiser's memory, and what was best so far.
+"""
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from nearfar.errors import BadFile
+from nearfar.files import whole_file, whole_folder
+
+_KEPT = "checkpoint-"
+_BEST = "best-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progressed:
+    """How far a run has come."""
+
+    run: str  # fingerprint of everything the run depends on
+    step: int  # steps done
+    best_step: int | None = None
+    best_score: float | None = None
+
+
+def save_checkpoint(
+    folder: Path, state: Progressed, network: nn.Module, optimiser: torch.optim.Optimizer
+) -> None:
+    """Keep the state after a step, then let go of older ones."""
+    place = folder / f"{_KEPT}{state.step:08d}"
+    if not place.exists():
+        with whole_folder(place) as part:
+            save_weights(network, part / "weights.safetensors")
+            torch.save(optimiser.state_dict(), part / "optimiser.pt")
+            (part / "state.json").write_text(json.dumps(asdict(state), indent=2) + "\n")
+    _forget(folder, {place, best_path(folder, state.best_step)})
+
+
+def last_checkpoint(folder: Path) -> Progressed | None:
+    """Return how far a run has come, or None if it never kept a checkpoint.
+
+    Raises:
+        BadFile: the checkpoint is damaged.
+    """
+    places = sorted(folder.glob(f"{_KEPT}*"))
+    if not places:
+        return None
+    try:
+        return Progressed(**json.loads((places[-1] / "state.json").read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise BadFile(
+            f"{places[-1]}: expected a checkpoint, but its state.json cannot be read ({error}). "
+            "Remove this folder to begin the run anew."
+        ) from error
+
+
+def load_checkpoint(
+    folder: Path, state: Progressed, network: nn.Module, optimiser: torch.optim.Optimizer
+) -> None:
+    """Put back the weights and the optimiser's memory of a kept state."""
+    place = folder / f"{_KEPT}{state.step:08d}"
+    load_weights(network, place / "weights.safetensors")
+    optimiser.load_state_dict(torch.load(place / "optimiser.pt", weights_only=True))
+
+
+def forget(folder: Path) -> None:
+    """Let go of everything kept for going on: the run has come to its end."""
+    _forget(folder, set())
+
+
+def _forget(folder: Path, kept: set[Path | None]) -> None:
+    for old in [*folder.glob(f"{_KEPT}*"), *folder.glob(f"{_BEST}*")]:
+        if old in kept:
+            continue
+        if old.is_dir():
+            shutil.rmtree(old)
+        else:
+            old.unlink()
+
+
+def best_path(folder: Path, step: int | None) -> Path | None:
+    """Return where the best weights lie, if they were those after this step."""
+    return None if step is None else folder / f"{_BEST}{step:08d}.safetensors"
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Write all weights of a network, whole or not at all."""
+    # Shared tensors (tied weights) may lie in one file only once each: make them their own.
+    state = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
+    with whole_file(path) as part:
+        save_file(state, part)
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Put the weights of a file into a network of the same shape."""
+    network.load_state_dict(load_file(path))
