@@ -63,7 +63,7 @@ def check_dataset(
     return CheckReport(dataset.digest, _with_sources(by_severity(findings), dataset), listed)
 
 
-def _see(texts: Iterator[Document] | Iterator[Query], role: Role, counter: CohortCounter) -> Texts:
+def _see(texts: Iterator[Document | Query], role: Role, counter: CohortCounter) -> Texts:
     seen = Texts(role)
     batch: list[Document | Query]
     while batch := list(islice(texts, _TEXTS_PER_BATCH)):

@@ -88,9 +88,15 @@ def _below(root: Path, top: str) -> Iterator[Module]:
         parts = path.relative_to(root).with_suffix("").parts
         if parts[-1] == "__init__":
             parts = parts[:-1]
-        if path.is_file() and all(_public(part) for part in parts):
+        *folders, file = parts
+        if path.is_file() and all(map(_public, folders)) and _read(file):
             yield Module(path, path.relative_to(root).as_posix(), ".".join(parts))
 
 
-def _public(part: str) -> bool:
-    return part.isidentifier() and not part.startswith(("_", "test_")) and part not in _LEFT_OUT
+def _public(folder: str) -> bool:
+    return folder.isidentifier() and not folder.startswith("_") and folder not in _LEFT_OUT
+
+
+def _read(file: str) -> bool:
+    """Tell whether a module is read; "_core.py" is, for much that is public is written there."""
+    return _public(file.removeprefix("_")) and not file.startswith("test_")

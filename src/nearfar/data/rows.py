@@ -55,24 +55,18 @@ def read_rows(source: Path) -> Iterator[Row]:
         BadFile: it is missing, empty, damaged, or of a kind that is not read.
         BadRecord: a row breaks the format.
     """
-    kind = kind_of_rows(source)
-    if kind is None:
-        if not source.exists():
-            raise BadFile(f"{source}: no such file or folder. Check the path.")
-        what = "folder" if source.is_dir() else "file"
-        raise BadFile(
-            f"{source}: not a kind of {what} that is read. Read are files in "
-            f"{', '.join(_READERS)} (text also as .gz), folders of such files called train, dev "
-            "and test, BEIR folders, and folders that 🤗 datasets saved to disk."
-        )
     for file, name, split in _files(source):
-        read = _arrow_rows if kind == "🤗" else _READERS[str(kind_of_rows(file))]
+        read = _READERS[str(kind_of_rows(file))]
         for row in read(file, name):
             yield Row(row.where, row.values, split)
 
 
 def files_of_rows(source: Path) -> list[Path]:
-    """Return the files that `read_rows` would read."""
+    """Return the files that `read_rows` would read.
+
+    Raises:
+        BadFile: the source is missing, or of a kind that is not read.
+    """
     return [file for file, _, _ in _files(source)]
 
 
@@ -104,6 +98,15 @@ def _parts(folder: Path) -> dict[str, Path]:
 
 def _files(source: Path) -> list[tuple[Path, str, str]]:
     """Return the path, the name to cite and the split of each file of a source."""
+    if not source.exists():
+        raise BadFile(f"{source}: no such file or folder. Check the path.")
+    if kind_of_rows(source) is None:
+        what = "folder" if source.is_dir() else "file"
+        raise BadFile(
+            f"{source}: not a kind of {what} that is read. Read are files in "
+            f"{', '.join(_READERS)} (text also as .gz), folders of such files called train, dev "
+            "and test, BEIR folders, and folders that 🤗 datasets saved to disk."
+        )
     if source.is_file():
         return [(source, source.name, "")]
     if is_hugging_face_folder(source):
