@@ -1,7 +1,5 @@
 import subprocess
 import sys
-from collections.abc import Iterator
-from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -132,17 +130,15 @@ def test_a_package_that_is_not_here_is_answered_with_the_nearest() -> None:
         list(find_modules(["nunpy"]))
 
 
-def _in_turn(queries: list[Query], judged: list[Judgment]) -> Iterator[Query | Judgment]:
-    """Yield each query and its judgments, as the reader does."""
-    for query, group in zip(queries, groupby(judged, key=lambda j: j.query_id), strict=True):
-        yield query
-        yield from group[1]
+def test_records_come_in_the_same_order_each_time() -> None:
+    assert list(PythonDocsReader(packages=("jinja2", "click")).records()) == list(
+        PythonDocsReader(packages=("click", "jinja2")).records()
+    )
 
 
-def test_the_standard_library_gives_about_two_thousand_pairs_the_same_each_time() -> None:
+def test_the_standard_library_gives_about_two_thousand_pairs() -> None:
     documents, queries, judged, reader = read("python")
     assert 1_500 < len(queries) < 4_000
-    assert list(PythonDocsReader().records()) == [*documents, *_in_turn(queries, judged)]
     texts = {d.id: d.content for d in documents}
     asked = {q.id: q.content for q in queries}
     assert len(texts) == len(documents)

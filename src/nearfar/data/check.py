@@ -17,7 +17,7 @@ from nearfar.data.findings import (
 from nearfar.data.judged import Judged, Texts
 from nearfar.records import Document, Query, Role
 
-_TEXTS_PER_BATCH = 1_024
+_TEXTS_PER_BATCH = 256
 _TABLES: dict[Role, Table] = {"query": "queries", "document": "documents"}
 _FEW_QUERIES = 30  # in a cohort: too few for an interval that says anything
 

@@ -10,6 +10,7 @@ from nearfar.records import Document, Judgment, Origin, Query, Scalar
 
 Row = dict[str, Any]
 
+_ROWS_AT_ONCE = 256
 TEXT_COLUMNS = ("id", "content", "group", "source")  # the rest of a text's columns are its fields
 JUDGMENTS = pa.schema(
     [
@@ -95,23 +96,29 @@ def _fit(value: Scalar | None, kind: pa.DataType) -> Scalar | None:
     return str(value) if pa.types.is_string(kind) else value
 
 
+def _rows(batch: pa.RecordBatch) -> Iterator[Row]:
+    """Yield rows as Python values, a few at a time: a batch of long texts is large."""
+    for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
+        yield from batch.slice(start, _ROWS_AT_ONCE).to_pylist()
+
+
 def documents(batch: pa.RecordBatch) -> Iterator[Document]:
     """Yield the documents of one batch of a table."""
-    for row in batch.to_pylist():
+    for row in _rows(batch):
         own, fields = _halves(row)
         yield Document(**own, fields=fields)
 
 
 def queries(batch: pa.RecordBatch) -> Iterator[Query]:
     """Yield the queries of one batch of a table."""
-    for row in batch.to_pylist():
+    for row in _rows(batch):
         own, fields = _halves(row)
         yield Query(**own, fields=fields)
 
 
 def judgments(batch: pa.RecordBatch) -> Iterator[Judgment]:
     """Yield the judgments of one batch of a table."""
-    for row in batch.to_pylist():
+    for row in _rows(batch):
         origin = Origin(
             kind=row["origin_kind"],
             source=row["origin_source"],
