@@ -7,6 +7,10 @@ import torch
 from doubles import LetterEncoder
 
 
+# Tiny models are fastest on one thread, and more threads than cores stand in each other's way.
+torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
 def _same_dice_for_every_test() -> None:
     torch.manual_seed(0)

@@ -102,14 +102,18 @@ def _write(folder: Path, dataset: Dataset, tokens: TextToTokens, progress: Progr
         )
     writer = _RowWriter(folder, tokens)
     row_of: dict[Role, dict[str, int]] = {"query": {}, "document": {}}
-    total = pc.count_distinct(train["query_id"]).as_py()
-    total += pc.count_distinct(train["document_id"]).as_py()
-    for role in ("query", "document"):
-        wanted = set(train[f"{role}_id"].unique().to_pylist())
-        for ids, contents in _contents(dataset, role, wanted):
-            row_of[role].update(zip(ids, writer.add(contents, role), strict=True))
+    wanted = {role: _ids(train, role) for role in row_of}
+    total = sum(map(len, wanted.values()))
+    for role, found in row_of.items():
+        for ids, contents in _contents(dataset, role, wanted[role]):
+            found.update(zip(ids, writer.add(contents, role), strict=True))
             progress("tokenising", sum(map(len, row_of.values())), total)
     writer.finish()
+    # A text that is not of the train split may still be, to the letter, one that is: what is
+    # known of it must hold for its twin.
+    for role, found in row_of.items():
+        for ids, contents in _contents(dataset, role, _ids(judgments, role) - wanted[role]):
+            found.update(zip(ids, writer.find(contents, role), strict=True))
     queries = _rows(judgments["query_id"], row_of["query"])
     documents = _rows(judgments["document_id"], row_of["document"])
     here = (queries >= 0) & (documents >= 0)
@@ -142,6 +146,10 @@ def _contents(
             yield list(ids), list(contents)
 
 
+def _ids(judgments: pa.Table, role: Role) -> set[str]:
+    return set(judgments[f"{role}_id"].unique().to_pylist())
+
+
 def _rows(ids: pa.ChunkedArray, row_of: dict[str, int]) -> Ints:
     return np.array([row_of.get(id_, -1) for id_ in ids.to_pylist()], dtype=np.int64)
 
@@ -164,7 +172,7 @@ class _RowWriter:
 
     def add(self, contents: list[str], role: Role) -> list[int]:
         """Return the row of each content, after adding those that are new."""
-        names = [content_id(self._tokens.prompted(content, role)) for content in contents]
+        names = self._names(contents, role)
         new = {
             name: content
             for name, content in zip(names, contents, strict=True)
@@ -178,6 +186,13 @@ class _RowWriter:
             self._file.write(np.asarray(row, dtype=np.int32).tobytes())
         self._truncated[role] += sum(found.truncated)
         return [self._row_of[name] for name in names]
+
+    def find(self, contents: list[str], role: Role) -> list[int]:
+        """Return the row of each content, -1 where no text that was added is the same."""
+        return [self._row_of.get(name, -1) for name in self._names(contents, role)]
+
+    def _names(self, contents: list[str], role: Role) -> list[str]:
+        return [content_id(self._tokens.prompted(content, role)) for content in contents]
 
     def finish(self) -> None:
         self._file.close()

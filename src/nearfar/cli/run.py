@@ -1,0 +1,42 @@
+"""`nearfar run`: all stages of a recipe, skipping what is done."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from nearfar.evaluation.report import Report
+
+
+def run(
+    recipe: Annotated[Path, typer.Argument(help="A TOML file.")],
+    runs: Annotated[Path, typer.Option(help="Where the runs of all recipes live.")] = Path("runs"),
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting instead of the recipe's, such as training.seed=1."),
+    ] = None,
+) -> None:
+    """Import, check, mine, train, evaluate, index and search, as the recipe says."""
+    from nearfar.cli.search import show
+    from nearfar.cli.talking import bars, say, stoppable
+    from nearfar.evaluation.report import read_report
+    from nearfar.pipeline.recipe import read_recipe
+    from nearfar.pipeline.run import Talk
+    from nearfar.pipeline.run import run as walk
+
+    chosen = read_recipe(recipe, settings or ())
+    with bars() as progress:
+        talk = Talk(say, progress, stoppable)
+        found = walk(chosen, recipe_folder=recipe.parent, runs=runs, talk=talk)
+    for question, hits in found.answers.items():
+        show(question, hits)
+    show_table(read_report(found.report))
+    print(f"report: {found.home / 'report.html'}")
+    print(f"model:  {found.home / 'model'}")
+    print(f"index:  {found.home / 'index'}")
+    print(f'ask:    nearfar search "..." --index {found.home}/index --model {found.home}/model')
+
+
+def show_table(report: "Report") -> None:
+    """Print base against tuned, with intervals."""

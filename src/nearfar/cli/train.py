@@ -1,0 +1,41 @@
+"""`nearfar train`: the weights move."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nearfar.cli.options import Base, DatasetFolder, MaxTokens
+
+
+def train(
+    dataset: DatasetFolder,
+    folder: Annotated[Path, typer.Argument(help="Where the run keeps all it makes.")],
+    model: Base,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="A setting of the recipe, such as training.epochs=2; repeatable."
+        ),
+    ] = None,
+    max_tokens: MaxTokens = None,
+) -> None:
+    """Fine-tune a model on the train split; called again, it goes on where it stopped."""
+    from nearfar.cli.talking import bars, say, stoppable
+    from nearfar.data.dataset import Dataset
+    from nearfar.model.text import TextEncoder, TextSettings
+    from nearfar.pipeline.evaluating import dev_check
+    from nearfar.pipeline.recipe import training_settings
+    from nearfar.training.train import Hooks
+    from nearfar.training.train import train as run
+
+    chosen = training_settings(settings or [])
+    taught = Dataset.open(dataset)
+    encoder = TextEncoder.load(model, TextSettings(max_tokens=max_tokens))
+    with bars() as progress, stoppable() as stop:
+        hooks = Hooks(dev_check(taught, chosen.evaluation), progress, stop)
+        found = run(encoder, taught, folder, chosen.training, chosen.loss, hooks)
+    for role, count in found.truncated.items():
+        if count:
+            say(f"{count:,} {role} texts were cut at {encoder.tokens.max_tokens} tokens.")
+    print(f"{found.model}: the weights after step {found.best_step} of {found.steps}.")

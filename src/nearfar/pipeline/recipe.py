@@ -1,0 +1,94 @@
+"""A Recipe: every choice a run depends on, in one frozen value, read from a TOML file."""
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from nearfar.data.importing import ImportOptions
+from nearfar.errors import BadFile, BadSetting
+from nearfar.evaluation.settings import Evaluation
+from nearfar.mining.negatives import Mining
+from nearfar.model.text import TextSettings
+from nearfar.pipeline.settings import settings_from
+from nearfar.training.settings import LossSettings, Training
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data(ImportOptions):
+    """What is learned from."""
+
+    source: str  # "python-docs", or a file or folder, seen from the recipe's folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model(TextSettings):
+    """What is fine-tuned."""
+
+    base: str  # a folder, package:NAME, or the id of a model on the hub
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Indexing:
+    """How the index keeps vectors."""
+
+    storage: Literal["float32", "float16"] = "float32"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Searching:
+    """What is asked at the end, to see with one's own eyes."""
+
+    questions: tuple[str, ...] = ()
+    k: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """One run. Same recipe, same data, same machine: same weights."""
+
+    name: str  # of the folder under which the stages keep what they made
+    data: Data
+    model: Model
+    mining: Mining | None = None  # None: only the negatives of the batch
+    loss: LossSettings = field(default_factory=LossSettings)
+    training: Training = field(default_factory=Training)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    index: Indexing = field(default_factory=Indexing)
+    search: Searching = field(default_factory=Searching)
+
+
+def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        path: a TOML file.
+        changes: settings that differ from the file, each as "training.seed=1".
+
+    Raises:
+        BadFile: the file cannot be read.
+        BadSetting: names the file, the key, what was found and what is allowed.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadFile(f"{path}: cannot read this recipe ({error.strerror}).") from error
+    except ValueError as error:  # not TOML, or not UTF-8
+        raise BadSetting(f"{path}: expected TOML in UTF-8 ({error}).") from error
+    for change in changes:
+        _apply(table, change)
+    return settings_from(Recipe, table, where=str(path))
+
+
+def _apply(table: dict[str, Any], change: str) -> None:
+    key, equals, text = change.partition("=")
+    if not equals:
+        raise BadSetting(f"Expected KEY=VALUE such as training.seed=1, got {change!r}.")
+    *parents, name = key.strip().split(".")
+    for parent in parents:
+        table = table.setdefault(parent, {})
+    try:
+        table[name] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        table[name] = text.strip()  # a bare word is a string

@@ -1,0 +1,225 @@
+"""Walks the stages of a recipe: import, check, mine, train, evaluate, index, search."""
+
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nearfar.data.check import check_dataset
+from nearfar.data.dataset import Dataset
+from nearfar.data.findings import CheckReport
+from nearfar.data.importing import import_source
+from nearfar.evaluation.report import Report
+from nearfar.files import whole_file
+from nearfar.mining.negatives import mine_negatives
+from nearfar.model.text import TextEncoder
+from nearfar.pipeline.evaluating import dev_check, evaluate_both
+from nearfar.pipeline.recipe import Recipe
+from nearfar.pipeline.remembering import Remembering
+from nearfar.pipeline.source import identity
+from nearfar.pipeline.stage import Stage, stage
+from nearfar.progress import Progress, silent
+from nearfar.search.index import build_index, open_index
+from nearfar.search.search import Hit, search
+from nearfar.training.train import Hooks, train
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """How a run tells of itself; the command line speaks for it."""
+
+    say: Callable[[str], None] = field(default=lambda sentence: None)
+    progress: Progress = silent
+    # Entered while work can be stopped and gone on with; yields whether someone asked for it.
+    stoppable: Callable[[], AbstractContextManager[Callable[[], bool]]] = field(
+        default=lambda: nullcontext(lambda: False)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a run left behind."""
+
+    home: Path
+    dataset: Dataset
+    model: Path
+    report: Path  # folder with report.json, report.html, per_query.parquet
+    index: Path
+    answers: dict[str, list[Hit]]  # to the questions of the recipe
+
+
+def run(recipe: Recipe, *, recipe_folder: Path, runs: Path, talk: Talk | None = None) -> Finished:
+    """Walk all stages; one that is done already is skipped.
+
+    Args:
+        recipe: every choice.
+        recipe_folder: from where a relative `data.source` is seen.
+        runs: the folder under which `recipe.name` becomes the run's home.
+        talk: whom to tell.
+
+    Raises:
+        NearfarError: a stage could not do its work; those before it are kept.
+    """
+    return _Walk(recipe, recipe_folder, runs / recipe.name, talk or Talk()).all()
+
+
+@dataclass(slots=True)
+class _Walk:
+    recipe: Recipe
+    recipe_folder: Path
+    home: Path
+    talk: Talk
+    stages: dict[str, Path] = field(default_factory=dict)
+
+    def all(self) -> Finished:
+        dataset = self.import_()
+        base = TextEncoder.load(self.recipe.model.base, self.recipe.model)
+        self.check(dataset, base)
+        taught = self.mine(dataset, base)
+        model = self.train(dataset, taught)
+        precision = {"precision": self.recipe.model.precision, "device": self.recipe.model.device}
+        tuned = TextEncoder.load(model, type(self.recipe.model)(base=str(model), **precision))
+        remembering = Remembering(tuned)
+        report = self.evaluate(dataset, base, remembering)
+        index = self.index(dataset, remembering)
+        answers = {
+            question: search(open_index(index), tuned, question, k=self.recipe.search.k)
+            for question in self.recipe.search.questions
+        }
+        self._point_at(report / "report.html", index, model)
+        return Finished(self.home, dataset, model, report, index, answers)
+
+    def import_(self) -> Dataset:
+        data = self.recipe.data
+        source, facts = identity(data.source, self.recipe_folder)
+        work = self._stage("import", {"source": facts, "options": asdict(data)})
+        folder = work.folder / "dataset"
+        if not work.done:
+            with work.work() as result:
+                found = import_source(
+                    source, folder, data, progress=self.talk.progress, replace=True
+                )
+                for sentence in found.sentences:
+                    self.talk.say(sentence)
+                result |= {"left_out": found.left_out, "digest": found.dataset.digest}
+        dataset = Dataset.open(folder)
+        rows = dataset.manifest["rows"]
+        self.talk.say(", ".join(f"{count:,} {table}" for table, count in rows.items()))
+        return dataset
+
+    def check(self, dataset: Dataset, base: TextEncoder) -> None:
+        facts = {"dataset": dataset.digest, "tokenizer": base.tokens.digest(),
+                 "max_tokens": base.tokens.max_tokens}  # fmt: skip
+        work = self._stage("check", facts)
+        if work.done:
+            return
+        with work.work() as result:
+            found = check_dataset(
+                dataset, count_tokens=base.tokens.count, max_tokens=base.tokens.max_tokens,
+                cohorts=None,
+            )  # fmt: skip
+            result |= {"ok": found.ok, "findings": [asdict(f) for f in found.findings]}
+        self._tell(found)
+
+    def mine(self, dataset: Dataset, base: TextEncoder) -> Dataset:
+        if self.recipe.mining is None:
+            return dataset
+        facts = {"dataset": dataset.digest, "space": base.space.fingerprint,
+                 "mining": asdict(self.recipe.mining)}  # fmt: skip
+        work = self._stage("mine", facts)
+        folder = work.folder / "dataset"
+        if not work.done:
+            with work.work() as result:
+                found = mine_negatives(
+                    base, dataset, folder, self.recipe.mining,
+                    progress=self.talk.progress, replace=True,
+                )  # fmt: skip
+                result |= asdict(found)
+            self.talk.say(f"{found.negatives:,} hard negatives for {found.queries:,} queries")
+        return Dataset.open(folder)
+
+    def train(self, dataset: Dataset, taught: Dataset) -> Path:
+        recipe = self.recipe
+        learner = TextEncoder.load(recipe.model.base, recipe.model)
+        facts = {"taught": taught.digest, "dev": dataset.digest,
+                 "space": learner.space.fingerprint, "precision": str(learner.precision),
+                 "loss": asdict(recipe.loss), "training": asdict(recipe.training)}  # fmt: skip
+        work = self._stage("train", facts)
+        if not work.done:
+            with work.work() as result, self.talk.stoppable() as stop:
+                check = dev_check(dataset, recipe.evaluation)
+                if check is None:
+                    self.talk.say("No dev split, so the last weights are kept, not the best.")
+                hooks = Hooks(check, self.talk.progress, stop)
+                trained = train(
+                    learner, taught, work.folder, recipe.training, recipe.loss, hooks
+                )
+                result |= {"steps": trained.steps, "best_step": trained.best_step}
+            self._tell_training(work)
+        return work.folder / "model"
+
+    def evaluate(self, dataset: Dataset, base: TextEncoder, tuned: Remembering) -> Path:
+        facts = {"dataset": dataset.digest, "base": base.space.fingerprint,
+                 "tuned": tuned.space.fingerprint,
+                 "evaluation": asdict(self.recipe.evaluation)}  # fmt: skip
+        work = self._stage("evaluate", facts)
+        if not work.done:
+            with work.work():
+                evaluate_both(
+                    base, tuned, dataset, work.folder,
+                    settings=self.recipe.evaluation,
+                    log=self.stages["train"] / "log.jsonl",
+                    progress=self.talk.progress,
+                )  # fmt: skip
+        return work.folder
+
+    def index(self, dataset: Dataset, tuned: Remembering) -> Path:
+        facts = {"dataset": dataset.digest, "space": tuned.space.fingerprint,
+                 "storage": self.recipe.index.storage}  # fmt: skip
+        work = self._stage("index", facts)
+        folder = work.folder / "index"
+        if not work.done:
+            with work.work() as result:
+                built = build_index(
+                    tuned, dataset, folder, storage=self.recipe.index.storage,
+                    progress=self.talk.progress, replace=True,
+                )  # fmt: skip
+                result["documents"] = len(built)
+        return folder
+
+    def _stage(self, name: str, facts: dict[str, Any]) -> Stage:
+        made = stage(name, self.home, facts)
+        self.stages[name] = made.folder
+        self.talk.say(f"{name}: {'done already' if made.done else made.folder}")
+        return made
+
+    def _tell(self, found: CheckReport) -> None:
+        for finding in found.findings:
+            if finding.severity != "note":
+                self.talk.say(
+                    f"{finding.severity}: {finding.count:,} {finding.what}. {finding.advice}"
+                )
+
+    def _tell_training(self, work: Stage) -> None:
+        found = work.result
+        if found["best_step"] == 0:
+            self.talk.say(
+                "Training never beat the base on dev, so the base's weights were kept. Try a "
+                "lower training.learning_rate, or look at the pairs with `nearfar check`."
+            )
+        else:
+            self.talk.say(f"best on dev after step {found['best_step']} of {found['steps']}")
+
+    def _point_at(self, report: Path, index: Path, model: Path) -> None:
+        """Give the latest results names that stay: links beside the stages' own folders."""
+        latest = {"report.html": report, "index": index, "model": model,
+                  "dataset": self.stages["import"] / "dataset"}  # fmt: skip
+        for name, target in latest.items():
+            link = self.home / name
+            link.unlink(missing_ok=True)
+            link.symlink_to(target.relative_to(self.home))
+        facts = {name: str(folder.relative_to(self.home)) for name, folder in self.stages.items()}
+        with whole_file(self.home / "run.json") as part:
+            part.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,77 @@
+"""From a TOML table to frozen settings: unknown keys are refused with the nearest name."""
+
+import difflib
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from typing import Any, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from nearfar.errors import BadSetting
+
+T = TypeVar("T")
+
+
+def settings_from(kind: type[T], table: Mapping[str, Any], *, where: str, key: str = "") -> T:
+    """Return the settings that a table describes.
+
+    Args:
+        kind: a frozen dataclass; fields that are dataclasses are tables within the table.
+        table: what the file says.
+        where: the file, for messages.
+        key: the path of the table within the file, for messages.
+
+    Raises:
+        BadSetting: a key is unknown or missing, or a value is not allowed; names file and key.
+    """
+    known: dict[str, Field[Any]] = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
+    hints = typing.get_type_hints(kind)
+    for name in table:
+        if name not in known:
+            raise BadSetting(_unknown(where, _join(key, name), name, list(known)))
+    values = {
+        name: _value(hints[name], value, where=where, key=_join(key, name))
+        for name, value in table.items()
+    }
+    for name, field in known.items():
+        if name not in values and field.default is MISSING and field.default_factory is MISSING:
+            raise BadSetting(f"{where}: {_join(key, name)} is missing. Add it; it has no default.")
+    try:
+        return kind(**values)
+    except BadSetting as error:  # a setting that checks itself does not know its file
+        raise BadSetting(f"{where}: {error}") from error
+
+
+def _value(hint: Any, value: Any, *, where: str, key: str) -> Any:
+    table_kind = next((kind for kind in _members(hint) if is_dataclass(kind)), None)
+    if table_kind is not None and isinstance(value, Mapping):
+        assert isinstance(table_kind, type)
+        return settings_from(table_kind, value, where=where, key=key)
+    try:
+        # Strict, so that a number in quotes is a mistake; yet 1 is a float and a list a tuple.
+        adapter = TypeAdapter(hint, config=ConfigDict(strict=True))
+        return adapter.validate_json(_as_json(value))
+    except (ValidationError, TypeError) as error:
+        problem = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise BadSetting(f"{where}: {key}: {problem}, got {value!r}.") from error
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint) or (hint,)
+
+
+def _as_json(value: Any) -> str:
+    import json
+
+    return json.dumps(value)
+
+
+def _unknown(where: str, key: str, name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(known)}."
+    return f"{where}: {key} is not a setting. {hint}"
+
+
+def _join(key: str, name: str) -> str:
+    return f"{key}.{name}" if key else name
