@@ -113,6 +113,19 @@ def test_more_records_never_move_a_query_from_one_split_to_another(
         assert split == "aside" or after[query_id] in (split, "aside")
 
 
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+def test_a_query_whose_answers_lie_in_two_splits_is_set_aside(
+    tmp_path: Path, order: tuple[str, str]
+) -> None:
+    shares = Shares(dev=0, test=0.5)
+    groups = {split_of_group(f"g{i}", shares): f"g{i}" for i in range(20)}
+    documents = [document("a", group=groups["train"]), document("b", group=groups["test"])]
+    with write_dataset(tmp_path / "set", licence="", parents=[], shares=shares) as writer:
+        for record in (*documents, query("q"), *(judgment("q", id) for id in order)):
+            writer.add(record)
+    assert {j.split for j in Dataset.open(tmp_path / "set").judgments()} == {"aside"}
+
+
 @pytest.mark.parametrize("count", [2_000])
 def test_the_shares_are_kept_about(count: int) -> None:
     splits = [split_of_group(str(i), Shares(dev=0.1, test=0.2)) for i in range(count)]
