@@ -1,0 +1,136 @@
+"""A split of a dataset in one model's space: what all measures start from.
+
+Shapes: Q queries, C documents, D dimensions.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nearfar.data.dataset import Dataset
+from nearfar.errors import BadRecord
+from nearfar.evaluation.metrics import per_query
+from nearfar.fingerprint import content_id
+from nearfar.model.encoder import Encoder
+from nearfar.progress import Progress, silent
+from nearfar.records import Query, Split
+from nearfar.vectors.nearest import nearest
+from nearfar.vectors.similarity import unit
+
+Judged = Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is asked, of what, and what is known to be right."""
+
+    queries: tuple[Query, ...]  # with at least one answer
+    document_ids: tuple[str, ...]
+    row_of: Mapping[str, int]  # of a document id
+    judged: Judged
+    without_answer: int  # queries that were judged and have no answer: they cannot be scored
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """The queries and documents of a task as unit vectors."""
+
+    task: Task
+    queries: Float[Tensor, "Q D"]
+    documents: Float[Tensor, "C D"]
+
+
+def read_task(
+    dataset: Dataset, split: Split, *, queries: int | None = None, documents: int | None = None
+) -> Task:
+    """Return the task of a split, or a part of it that is the same each time.
+
+    Args:
+        dataset: where it comes from.
+        split: whose judgments count.
+        queries: at most so many, chosen by the hash of their id.
+        documents: at most so many beside the answers, chosen likewise.
+
+    Raises:
+        BadRecord: the split has no query with an answer.
+    """
+    judged: dict[str, dict[str, float]] = {}
+    for judgment in dataset.judgments(split):
+        grades = judged.setdefault(judgment.query_id, {})
+        grades[judgment.document_id] = max(grades.get(judgment.document_id, 0), judgment.grade)
+    answered = [query for query, grades in judged.items() if max(grades.values()) > 0]
+    if not answered:
+        raise BadRecord(
+            f"{dataset.folder}: expected queries with an answer in the {split} split, found "
+            f"{dataset.manifest['splits']}. Import more, or choose evaluation.split."
+        )
+    chosen = set(_by_hash(answered, queries))
+    kept = {query: judged[query] for query in chosen}
+    answers = {document for grades in kept.values() for document in grades}
+    ids = dataset.table("documents", ["id"])["id"].to_pylist()
+    if documents is not None:
+        others = _by_hash([i for i in ids if i not in answers], max(documents - len(answers), 0))
+        wanted = answers | set(others)
+        ids = [id_ for id_ in ids if id_ in wanted]
+    return Task(
+        queries=tuple(query for query in dataset.queries() if query.id in chosen),
+        document_ids=tuple(ids),
+        row_of={id_: row for row, id_ in enumerate(ids)},
+        judged=kept,
+        without_answer=len(judged) - len(answered),
+    )
+
+
+def embed(
+    encoder: Encoder, dataset: Dataset, task: Task, *, progress: Progress = silent
+) -> Embedded:
+    """Encode the queries and documents of a task."""
+    texts = [query.content for query in task.queries]
+    queries = unit(encoder.encode(texts, "query", progress=progress))
+    documents = torch.empty(len(task.document_ids), queries.shape[1])
+    done = 0
+    for rows, contents in _contents(dataset, task.row_of):
+        documents[rows] = unit(encoder.encode(contents, "document"))
+        done += len(rows)
+        progress("encoding documents", done, len(task.document_ids))
+    return Embedded(task, queries, documents)
+
+
+def rankings(embedded: Embedded, depth: int) -> dict[str, list[str]]:
+    """Return the ids of the nearest documents of each query, best first."""
+    ids = embedded.task.document_ids
+    _, rows = nearest(embedded.queries, embedded.documents, depth)
+    return {
+        query.id: [ids[row] for row in found]
+        for query, found in zip(embedded.task.queries, rows.tolist(), strict=True)
+    }
+
+
+def dev_scores(encoder: Encoder, dataset: Dataset, task: Task) -> dict[str, float]:
+    """Return the mean metrics of a small task: a quick look, without intervals."""
+    embedded = embed(encoder, dataset, task)
+    scores = per_query(rankings(embedded, 10), task.judged).values()
+    names = ("ndcg_at_10_score", "recall_at_10_score", "mrr_at_10_score")
+    return {name: sum(score[name] for score in scores) / len(scores) for name in names}
+
+
+def _by_hash(ids: Collection[str], most: int | None) -> list[str]:
+    return sorted(ids, key=content_id)[:most]
+
+
+def _contents(dataset: Dataset, row_of: Mapping[str, int]) -> Iterator[tuple[Tensor, list[str]]]:
+    """Yield rows and contents of the wanted documents, some thousand at a time."""
+    for batch in dataset.batches("documents", ["id", "content"]):
+        pairs = [
+            (row_of[id_], content)
+            for id_, content in zip(
+                batch["id"].to_pylist(), batch["content"].to_pylist(), strict=True
+            )
+            if id_ in row_of
+        ]
+        if pairs:
+            rows, contents = zip(*pairs, strict=True)
+            yield torch.tensor(rows), list(contents)

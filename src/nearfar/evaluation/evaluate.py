@@ -1,0 +1,201 @@
+"""Measures one model, or a base and what was made of it, on the same queries."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nearfar.data.dataset import Dataset
+from nearfar.evaluation.embedded import Embedded, Task, embed, rankings, read_task
+from nearfar.evaluation.geometry import alignment, answer_rows, uniformity
+from nearfar.evaluation.intervals import FEWEST, Estimate, estimate
+from nearfar.evaluation.margins import Similarities, digest, pin_negatives, similarities
+from nearfar.evaluation.metrics import METRICS, per_query
+from nearfar.evaluation.report import Measure, Report
+from nearfar.evaluation.settings import Evaluation
+from nearfar.files import whole_file
+from nearfar.model.encoder import Encoder
+from nearfar.progress import Progress, silent
+
+Floats = npt.NDArray[np.float64]
+_MOST_VALUES = 20  # of a field, so that it counts as a cohort by itself
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One model on a task: per query, so that anything can be asked of it later."""
+
+    embedded: Embedded
+    rankings: Mapping[str, Sequence[str]]
+    values: Mapping[str, Floats]  # of each metric, in the order of the task's queries
+    similarities: Similarities
+    uniformity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The report, and what it was made of."""
+
+    report: Report
+    base: Measured
+    tuned: Measured | None
+    task: Task
+
+
+def evaluate(
+    base: Encoder,
+    tuned: Encoder | None,
+    dataset: Dataset,
+    settings: Evaluation,
+    *,
+    progress: Progress = silent,
+) -> Evidence:
+    """Measure one or two models on a split of a dataset; every document of it is a candidate.
+
+    Raises:
+        BadRecord: the split has no query with an answer.
+    """
+    task = read_task(dataset, settings.split)
+    pinned = pin_negatives(dataset, task, seed=settings.seed)
+    before = _measure(base, dataset, task, pinned, settings, progress)
+    after = None if tuned is None else _measure(tuned, dataset, task, pinned, settings, progress)
+    clusters = _clusters(dataset, task)
+    everyone = np.arange(len(task.queries))
+    cohorts = [
+        _compare(name, before, after, rows, clusters, field, value)
+        for field, value, rows in _cohorts(dataset, task, settings.cohorts)
+        for name in METRICS
+    ]
+    measures = [_compare(name, before, after, everyone, clusters) for name in before.values]
+    measures.append(_uniformity(before, after))
+    report = Report(
+        dataset=dataset.digest,
+        split=settings.split,
+        documents=len(task.document_ids),
+        without_answer=task.without_answer,
+        base=base.space.to_json(),
+        tuned=None if tuned is None else tuned.space.to_json(),
+        negatives=digest(pinned),
+        settings=asdict(settings),
+        measures=tuple(measures),
+        cohorts=tuple(cohorts),
+    )
+    return Evidence(report, before, after, task)
+
+
+def write_per_query(evidence: Evidence, folder: Path) -> None:
+    """Write per_query.parquet: every query with its values and its first hits."""
+    task = evidence.task
+    columns: dict[str, object] = {"query_id": [query.id for query in task.queries]}
+    for name, model in (("base", evidence.base), ("tuned", evidence.tuned)):
+        if model is None:
+            continue
+        columns |= {f"{name}_{metric}": values for metric, values in model.values.items()}
+        columns[f"{name}_hits"] = [list(model.rankings[q.id][:10]) for q in task.queries]
+    with whole_file(folder / "per_query.parquet") as part:
+        pq.write_table(pa.table(columns), part)
+
+
+def _measure(
+    encoder: Encoder,
+    dataset: Dataset,
+    task: Task,
+    pinned: Mapping[str, tuple[str, ...]],
+    settings: Evaluation,
+    progress: Progress,
+) -> Measured:
+    embedded = embed(encoder, dataset, task, progress=progress)
+    found = rankings(embedded, settings.depth)
+    scores = per_query(found, task.judged)
+    values = {
+        metric: np.array([scores[query.id][metric] for query in task.queries]) for metric in METRICS
+    }
+    alike = similarities(embedded, pinned)
+    queries, answers = answer_rows(embedded)
+    apart = alignment(embedded.queries[queries], embedded.documents[answers])
+    counts = np.bincount(queries.numpy(), minlength=len(task.queries))
+    values["margin_score"] = alike.margins
+    values["positive_above_negative_score"] = alike.wins
+    values["alignment_loss"] = np.bincount(queries.numpy(), weights=apart) / counts
+    spread = uniformity(embedded.documents, seed=settings.seed)
+    return Measured(embedded, found, values, alike, spread)
+
+
+_SPANS = {"margin_score": (-2.0, 2.0), "alignment_loss": (0.0, 4.0)}
+
+
+def _compare(
+    name: str,
+    before: Measured,
+    after: Measured | None,
+    rows: npt.NDArray[np.int64],
+    clusters: Sequence[str],
+    field: str = "",
+    value: str = "",
+) -> Measure:
+    own = [clusters[row] for row in rows]
+    span = _SPANS.get(name, (0.0, 1.0))
+    width = span[1] - span[0]
+    old = before.values[name][rows]
+    if after is None:
+        return Measure(name=name, base=estimate(old, own, span=span), field=field, value=value)
+    new = after.values[name][rows]
+    return Measure(
+        name=name,
+        base=estimate(old, own, span=span),
+        tuned=estimate(new, own, span=span),
+        difference=estimate(new - old, own, span=(-width, width)),
+        field=field,
+        value=value,
+    )
+
+
+def _uniformity(before: Measured, after: Measured | None) -> Measure:
+    """Return a measure of the whole space: of a single number there is no interval."""
+
+    def single(value: float) -> Estimate:
+        return Estimate(value, None, None, len(before.embedded.documents), 1)
+
+    if after is None:
+        return Measure(name="uniformity_loss", base=single(before.uniformity))
+    return Measure(
+        name="uniformity_loss",
+        base=single(before.uniformity),
+        tuned=single(after.uniformity),
+        difference=single(after.uniformity - before.uniformity),
+    )
+
+
+def _clusters(dataset: Dataset, task: Task) -> list[str]:
+    """Return what each query hangs together with: its own group, else that of its answer."""
+    answer = {q.id: max(task.judged[q.id].items(), key=lambda i: i[1])[0] for q in task.queries}
+    wanted = set(answer.values())
+    group_of = {d.id: d.group or d.id for d in dataset.documents() if d.id in wanted}
+    return [query.group or group_of[answer[query.id]] for query in task.queries]
+
+
+def _cohorts(
+    dataset: Dataset, task: Task, wanted: Sequence[str] | None
+) -> Iterator[tuple[str, str, npt.NDArray[np.int64]]]:
+    """Yield field, value and queries of each cohort; values of few queries are pooled."""
+    answer = {q.id: max(task.judged[q.id].items(), key=lambda i: i[1])[0] for q in task.queries}
+    ids = set(answer.values())
+    document = {d.id: d.fields for d in dataset.documents() if d.id in ids}
+    facts = [
+        {f"query.{k}": str(v) for k, v in query.fields.items()}
+        | {f"document.{k}": str(v) for k, v in document[answer[query.id]].items()}
+        for query in task.queries
+    ]
+    for field in wanted if wanted is not None else sorted({name for row in facts for name in row}):
+        values = [row.get(field, "none") for row in facts]
+        sizes = Counter(values)
+        if wanted is None and not 1 < len(sizes) <= _MOST_VALUES:
+            continue
+        pooled = [value if sizes[value] >= FEWEST else "other" for value in values]
+        for value, _ in Counter(pooled).most_common():
+            yield field, value, np.flatnonzero(np.array(pooled) == value)

@@ -1,0 +1,72 @@
+"""What a ranking is worth, query by query, counted by trec_eval's own code."""
+
+from collections.abc import Mapping, Sequence
+
+import pytrec_eval
+
+_NAMES = {
+    "ndcg_at_10_score": "ndcg_cut_10",
+    "recall_at_10_score": "recall_10",
+    "recall_at_100_score": "recall_100",
+    "mrr_at_10_score": "recip_rank",
+    "map_score": "map",
+}
+METRICS = tuple(_NAMES)
+_MRR_PLACES = 10
+
+
+def per_query(
+    rankings: Mapping[str, Sequence[str]], judged: Mapping[str, Mapping[str, float]]
+) -> dict[str, dict[str, float]]:
+    """Return every metric of every query that has a right answer.
+
+        nDCG@10    the share of the best possible gain in the first 10 places, discount log2,
+                   gain linear in the grade
+        recall@k   the share of all answers that the first k places hold
+        MRR@10     1 / place of the first answer, 0 if it comes after the tenth
+        MAP        the mean, over all answers, of the precision at their places
+
+    Args:
+        rankings: for each query, document ids, best first, without repeats. A query that is
+            missing here found nothing, and counts 0.
+        judged: for each query, what its documents are worth; above 0 is an answer. Grades that
+            are no whole numbers are rounded, an answer to no less than 1. Queries without an
+            answer have no score: they are left out, for the caller to count.
+
+    Returns:
+        For each query its metrics, 0 to 1 each, up is good.
+
+    Raises:
+        ValueError: a ranking names a document twice.
+
+    Source: Järvelin and Kekäläinen 2002, doi:10.1145/582415.582418; trec_eval 9.
+    """
+    answered = {
+        query: {document: _whole(grade) for document, grade in grades.items()}
+        for query, grades in judged.items()
+        if any(grade > 0 for grade in grades.values())
+    }
+    scored = {query: _strictly_falling(query, rankings.get(query, ())) for query in answered}
+    wanted = {"ndcg_cut_10", "recall_10,100", "map"}
+    found = pytrec_eval.RelevanceEvaluator(answered, wanted).evaluate(scored)
+    first_places = {query: dict(list(run.items())[:_MRR_PLACES]) for query, run in scored.items()}
+    reciprocal = pytrec_eval.RelevanceEvaluator(answered, {"recip_rank"}).evaluate(first_places)
+    return {
+        query: {
+            name: {**found.get(query, {}), **reciprocal.get(query, {})}.get(theirs, 0.0)
+            for name, theirs in _NAMES.items()
+        }
+        for query in answered
+    }
+
+
+def _strictly_falling(query: str, ranking: Sequence[str]) -> dict[str, float]:
+    # trec_eval reads scores, as float32, and breaks ties its own way: a place is no tie.
+    run = {document: float(len(ranking) - place) for place, document in enumerate(ranking)}
+    if len(run) != len(ranking):
+        raise ValueError(f"the ranking of query {query!r} names a document twice.")
+    return run
+
+
+def _whole(grade: float) -> int:
+    return max(round(grade), 1) if grade > 0 else 0

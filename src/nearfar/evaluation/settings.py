@@ -1,0 +1,26 @@
+"""What is measured, and on how much."""
+
+from dataclasses import dataclass
+
+from nearfar.errors import BadSetting
+from nearfar.records import Split
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """How models are measured."""
+
+    split: Split = "test"
+    depth: int = 100  # how many documents are ranked for a query
+    cohorts: tuple[str, ...] | None = None  # "query.x" or "document.x"; None: fields of few values
+    dev_queries: int = 300  # of the dev split, for the checks during training
+    dev_documents: int = 2_000  # answers of these queries first, then others by hash
+    map_points: int = 500  # pairs shown on the map of the space
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("depth", "dev_queries", "dev_documents", "map_points"):
+            if getattr(self, name) < 1:
+                raise BadSetting(f"evaluation.{name} must be 1 or more, got {getattr(self, name)}.")
+        if self.split not in ("train", "dev", "test"):
+            raise BadSetting(f"evaluation.split must be train, dev or test, got {self.split!r}.")
