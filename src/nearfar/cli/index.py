@@ -12,7 +12,9 @@ def index(
     dataset: DatasetFolder,
     folder: Annotated[Path, typer.Argument(help="Where the index will stand.")],
     model: Base,
-    storage: Annotated[str, typer.Option(help="float32, or float16 for half the size.")] = "float32",
+    storage: Annotated[
+        str, typer.Option(help="float32, or float16 for half the size.")
+    ] = "float32",
     max_tokens: MaxTokens = None,
     replace: Replace = False,
 ) -> None:

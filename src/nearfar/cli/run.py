@@ -1,12 +1,9 @@
 """`nearfar run`: all stages of a recipe, skipping what is done."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from nearfar.evaluation.report import Report
 
 
 def run(
@@ -18,8 +15,9 @@ def run(
     ] = None,
 ) -> None:
     """Import, check, mine, train, evaluate, index and search, as the recipe says."""
+    from nearfar.cli.evaluate import show_table
     from nearfar.cli.search import show
-    from nearfar.cli.talking import bars, say, stoppable
+    from nearfar.cli.talking import bars, stoppable
     from nearfar.evaluation.report import read_report
     from nearfar.pipeline.recipe import read_recipe
     from nearfar.pipeline.run import Talk
@@ -27,7 +25,7 @@ def run(
 
     chosen = read_recipe(recipe, settings or ())
     with bars() as progress:
-        talk = Talk(say, progress, stoppable)
+        talk = Talk(progress.say, progress, stoppable)
         found = walk(chosen, recipe_folder=recipe.parent, runs=runs, talk=talk)
     for question, hits in found.answers.items():
         show(question, hits)
@@ -36,7 +34,3 @@ def run(
     print(f"model:  {found.home / 'model'}")
     print(f"index:  {found.home / 'index'}")
     print(f'ask:    nearfar search "..." --index {found.home}/index --model {found.home}/model')
-
-
-def show_table(report: "Report") -> None:
-    """Print base against tuned, with intervals."""

@@ -55,7 +55,9 @@ def show(question: str, hits: "Sequence[Hit]") -> None:
     for hit in hits:
         document = hit.document
         console.print(f"{hit.rank:>3}  {hit.score:.3f}  [cyan]{_plain(document.source)}[/]")
-        console.print(f"            {_first_words(document.content)}", markup=False, highlight=False)
+        console.print(
+            f"            {_first_words(document.content)}", markup=False, highlight=False
+        )
 
 
 def _row(hit: "Hit") -> dict[str, object]:

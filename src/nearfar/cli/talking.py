@@ -42,6 +42,13 @@ class Bars:
         else:
             self._tell(what, done, total, note)
 
+    def say(self, sentence: str) -> None:
+        """Print one sentence above the bars."""
+        if self._progress is None:
+            say(sentence)
+        else:
+            self._progress.console.print(sentence, markup=False, highlight=False)
+
     def close(self) -> None:
         """Leave the bars as they are and give the terminal back."""
         if self._progress is not None:

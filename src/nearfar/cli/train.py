@@ -25,11 +25,11 @@ def train(
     from nearfar.data.dataset import Dataset
     from nearfar.model.text import TextEncoder, TextSettings
     from nearfar.pipeline.evaluating import dev_check
-    from nearfar.pipeline.recipe import training_settings
+    from nearfar.pipeline.recipe import free_settings
     from nearfar.training.train import Hooks
     from nearfar.training.train import train as run
 
-    chosen = training_settings(settings or [])
+    chosen = free_settings(settings or [])
     taught = Dataset.open(dataset)
     encoder = TextEncoder.load(model, TextSettings(max_tokens=max_tokens))
     with bars() as progress, stoppable() as stop:

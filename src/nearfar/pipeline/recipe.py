@@ -45,16 +45,22 @@ class Searching:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class FreeSettings:
+    """What has a default for everything."""
+
+    mining: Mining | None = None  # None: only the negatives of the batch
+    loss: LossSettings = field(default_factory=LossSettings)
+    training: Training = field(default_factory=Training)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe(FreeSettings):
     """One run. Same recipe, same data, same machine: same weights."""
 
     name: str  # of the folder under which the stages keep what they made
     data: Data
     model: Model
-    mining: Mining | None = None  # None: only the negatives of the batch
-    loss: LossSettings = field(default_factory=LossSettings)
-    training: Training = field(default_factory=Training)
-    evaluation: Evaluation = field(default_factory=Evaluation)
     index: Indexing = field(default_factory=Indexing)
     search: Searching = field(default_factory=Searching)
 
@@ -79,6 +85,18 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     for change in changes:
         _apply(table, change)
     return settings_from(Recipe, table, where=str(path))
+
+
+def free_settings(changes: Sequence[str]) -> FreeSettings:
+    """Return the default settings with some changes, each as "training.epochs=2".
+
+    Raises:
+        BadSetting: names the key, what was found and what is allowed.
+    """
+    table: dict[str, Any] = {}
+    for change in changes:
+        _apply(table, change)
+    return settings_from(FreeSettings, table, where="--set")
 
 
 def _apply(table: dict[str, Any], change: str) -> None:

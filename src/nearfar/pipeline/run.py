@@ -11,11 +11,10 @@ from nearfar.data.check import check_dataset
 from nearfar.data.dataset import Dataset
 from nearfar.data.findings import CheckReport
 from nearfar.data.importing import import_source
-from nearfar.evaluation.report import Report
 from nearfar.files import whole_file
 from nearfar.mining.negatives import mine_negatives
-from nearfar.model.text import TextEncoder
-from nearfar.pipeline.evaluating import dev_check, evaluate_both
+from nearfar.model.text import TextEncoder, TextSettings
+from nearfar.pipeline.evaluating import dev_check, evaluate_into
 from nearfar.pipeline.recipe import Recipe
 from nearfar.pipeline.remembering import Remembering
 from nearfar.pipeline.source import identity
@@ -79,9 +78,10 @@ class _Walk:
         self.check(dataset, base)
         taught = self.mine(dataset, base)
         model = self.train(dataset, taught)
-        precision = {"precision": self.recipe.model.precision, "device": self.recipe.model.device}
-        tuned = TextEncoder.load(model, type(self.recipe.model)(base=str(model), **precision))
-        remembering = Remembering(tuned)
+        asked = self.recipe.model
+        machine = TextSettings(precision=asked.precision, device=asked.device)
+        tuned = TextEncoder.load(model, machine)
+        remembering = Remembering(tuned)  # evaluation and index need the same documents
         report = self.evaluate(dataset, base, remembering)
         index = self.index(dataset, remembering)
         answers = {
@@ -153,9 +153,7 @@ class _Walk:
                 if check is None:
                     self.talk.say("No dev split, so the last weights are kept, not the best.")
                 hooks = Hooks(check, self.talk.progress, stop)
-                trained = train(
-                    learner, taught, work.folder, recipe.training, recipe.loss, hooks
-                )
+                trained = train(learner, taught, work.folder, recipe.training, recipe.loss, hooks)
                 result |= {"steps": trained.steps, "best_step": trained.best_step}
             self._tell_training(work)
         return work.folder / "model"
@@ -167,12 +165,14 @@ class _Walk:
         work = self._stage("evaluate", facts)
         if not work.done:
             with work.work():
-                evaluate_both(
-                    base, tuned, dataset, work.folder,
-                    settings=self.recipe.evaluation,
+                evaluate_into(
+                    work.folder,
+                    dataset,
+                    (base, tuned),
+                    self.recipe.evaluation,
                     log=self.stages["train"] / "log.jsonl",
                     progress=self.talk.progress,
-                )  # fmt: skip
+                )
         return work.folder
 
     def index(self, dataset: Dataset, tuned: Remembering) -> Path:

@@ -1,0 +1,150 @@
+"""report.html: one page that needs nothing beside itself."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from nearfar.data.dataset import Dataset
+from nearfar.evaluation import pictures
+from nearfar.evaluation.evaluate import Evidence, Measured
+from nearfar.evaluation.intervals import Estimate
+from nearfar.evaluation.report import Report
+from nearfar.evaluation.settings import Evaluation
+from nearfar.files import whole_file
+
+_SHOWN = 10  # queries that gained most, and that lost most
+_HITS = 3
+_TITLES = {
+    "ndcg_at_10_score": "nDCG@10",
+    "recall_at_10_score": "recall@10",
+    "recall_at_100_score": "recall@100",
+    "mrr_at_10_score": "MRR@10",
+    "map_score": "MAP",
+    "margin_score": "margin",
+    "positive_above_negative_score": "P(answer above negative)",
+    "alignment_loss": "alignment, lower is better",
+    "uniformity_loss": "uniformity, lower is better",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A query whose ranking the tuned model changed."""
+
+    query: str
+    answer: str
+    base: float
+    tuned: float
+    base_hits: Sequence[tuple[str, bool]]
+    tuned_hits: Sequence[tuple[str, bool]]
+
+
+def write_page(
+    evidence: Evidence, dataset: Dataset, folder: Path, settings: Evaluation, *, log: Path | None
+) -> None:
+    """Write report.html, whole or not at all.
+
+    Args:
+        evidence: what was measured.
+        dataset: where the texts of the examples are.
+        folder: where the page will stand.
+        settings: how many points the map shows, and its seed.
+        log: log.jsonl of the training, if there was one.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("nearfar.evaluation"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"title_of": lambda name: _TITLES.get(name, name), "span": _span}
+    report = evidence.report
+    better, worse = _changes(evidence, dataset)
+    page = environment.get_template("report.html").render(
+        report=report,
+        headline=headline(report),
+        queries=len(evidence.task.queries),
+        curves=pictures.training_curves(_read_log(log)),
+        cohorts=pictures.cohort_bars(report.cohorts),
+        histograms=pictures.similarity_histograms(evidence),
+        maps=pictures.maps(evidence, settings.map_points, settings.seed),
+        better=better,
+        worse=worse,
+    )
+    with whole_file(folder / "report.html") as part:
+        part.write_text(page, encoding="utf-8")
+
+
+def headline(report: Report) -> str:
+    """Say in one sentence what the report shows."""
+    found = report.measure("ndcg_at_10_score")
+    change = found.difference
+    if change is None:
+        return f"The model reaches nDCG@10 {_span(found.base)}."
+    over = f"over {change.n:,} queries"
+    if change.clusters < change.n:
+        over += f" in {change.clusters:,} groups"
+    if found.verdict == "unclear":
+        return f"No clear difference: nDCG@10 changes by {_span(change, sign=True)} {over}."
+    verb = "beats" if found.verdict == "better" else "is worse than"
+    return f"The tuned model {verb} its base: nDCG@10 {_span(change, sign=True)} {over}."
+
+
+def _span(found: Estimate | None, *, sign: bool = False) -> str:
+    if found is None:
+        return ""
+    form = "+.3f" if sign else ".3f"
+    interval = "" if found.low is None else f" [{found.low:{form}}, {found.high:{form}}]"
+    return f"{found.mean:{form}}{interval}"
+
+
+def _changes(evidence: Evidence, dataset: Dataset) -> tuple[list[_Change], list[_Change]]:
+    """Return the queries that gained most and those that lost most, with their first hits."""
+    base, tuned, task = evidence.base, evidence.tuned, evidence.task
+    if tuned is None:
+        return [], []
+    metric = "ndcg_at_10_score"
+    gains = tuned.values[metric] - base.values[metric]
+    order = sorted(range(len(gains)), key=lambda place: -gains[place])
+    best = [place for place in order[:_SHOWN] if gains[place] > 0]
+    worst = [place for place in order[::-1][:_SHOWN] if gains[place] < 0]
+    needed = {
+        id_
+        for place in (*best, *worst)
+        for model in (base, tuned)
+        for id_ in model.rankings[task.queries[place].id][:_HITS]
+    } | {_answers(evidence, place)[0] for place in (*best, *worst)}
+    texts = {d.id: _first_words(d.content) for d in dataset.documents() if d.id in needed}
+
+    def change(place: int) -> _Change:
+        answers = _answers(evidence, place)
+        query = task.queries[place]
+
+        def hits(model: Measured) -> list[tuple[str, bool]]:
+            return [(texts[id_], id_ in answers) for id_ in model.rankings[query.id][:_HITS]]
+
+        before, after = float(base.values[metric][place]), float(tuned.values[metric][place])
+        return _Change(query.content, texts[answers[0]], before, after, hits(base), hits(tuned))
+
+    return [change(place) for place in best], [change(place) for place in worst]
+
+
+def _answers(evidence: Evidence, place: int) -> list[str]:
+    grades = evidence.task.judged[evidence.task.queries[place].id]
+    return sorted((id_ for id_, grade in grades.items() if grade > 0), key=lambda i: -grades[i])
+
+
+def _first_words(content: str) -> str:
+    line = " ".join(content.split())
+    return line if len(line) <= 180 else f"{line[:177]}..."
+
+
+def _read_log(log: Path | None) -> list[Mapping[str, Any]]:
+    if log is None or not log.is_file():
+        return []
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
