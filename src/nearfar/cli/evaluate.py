@@ -8,7 +8,6 @@ import typer
 from nearfar.cli.options import Base, DatasetFolder, MaxTokens
 
 if TYPE_CHECKING:
-    from nearfar.evaluation.intervals import Estimate
     from nearfar.evaluation.report import Report
 
 
@@ -45,28 +44,28 @@ def evaluate(
 
 def show_table(report: "Report") -> None:
     """Print the measures of a report with their intervals."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
+    from nearfar.evaluation.report import SHORT_NAMES, headline, span
+
     names = ("base", "tuned", "difference") if report.tuned else ("base",)
-    n = report.measures[0].base.n
-    table = Table(
-        title=f"{report.split} split: {n:,} queries, {report.documents:,} documents, "
-        "95 % intervals",
-        title_justify="left",
-    )
-    table.add_column("measure")
+    table = Table("", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in names:
-        table.add_column(name if report.tuned else "model", justify="right")
+        table.add_column(name if report.tuned else "", justify="right", no_wrap=True)
     colours = {"better": "green", "worse": "red", "unclear": ""}
     for measure in report.measures:
-        cells = [_span(getattr(measure, name)) for name in names]
+        cells = [escape(span(getattr(measure, name), sign=name == "difference")) for name in names]
         if colour := colours[measure.verdict]:
             cells[-1] = f"[{colour}]{cells[-1]}[/]"
-        table.add_row(measure.name, *cells)
-    Console().print(table)
-
-
-def _span(found: "Estimate") -> str:
-    interval = "" if found.low is None else f" \\[{found.low:.3f}, {found.high:.3f}]"
-    return f"{found.mean:.3f}{interval}"
+        table.add_row(SHORT_NAMES.get(measure.name, measure.name), *cells)
+    console = Console()
+    console.print(f"\n{headline(report)}", highlight=False, markup=False)
+    console.print(
+        f"{report.measures[0].base.n:,} queries of the {report.split} split against "
+        f"{report.documents:,} documents; brackets are 95 % intervals.",
+        highlight=False,
+    )
+    console.print(table)

@@ -48,16 +48,17 @@ def search(
 
 def show(question: str, hits: "Sequence[Hit]") -> None:
     """Print a question and what was found, for people."""
+    from textwrap import shorten
+
     from rich.console import Console
+    from rich.markup import escape
 
     console = Console()
-    console.print(f"\n[bold]{_plain(question)}[/]")
+    console.print(f"\n[bold]{escape(question)}[/]")
     for hit in hits:
-        document = hit.document
-        console.print(f"{hit.rank:>3}  {hit.score:.3f}  [cyan]{_plain(document.source)}[/]")
-        console.print(
-            f"            {_first_words(document.content)}", markup=False, highlight=False
-        )
+        line = shorten(hit.document.content, max(console.width - 12, 20), placeholder=" ...")
+        console.print(f"{hit.rank:>3}  {hit.score:.3f}  [cyan]{escape(hit.document.source)}[/]")
+        console.print(f"            {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _row(hit: "Hit") -> dict[str, object]:
@@ -70,14 +71,3 @@ def _row(hit: "Hit") -> dict[str, object]:
         "content": document.content,
         "fields": dict(document.fields),
     }
-
-
-def _first_words(content: str) -> str:
-    line = " ".join(content.split())
-    return line if len(line) <= 110 else f"{line[:107]}..."
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)

@@ -11,24 +11,12 @@ import jinja2
 from nearfar.data.dataset import Dataset
 from nearfar.evaluation import pictures
 from nearfar.evaluation.evaluate import Evidence, Measured
-from nearfar.evaluation.intervals import Estimate
-from nearfar.evaluation.report import Report
+from nearfar.evaluation.report import SHORT_NAMES, headline, span
 from nearfar.evaluation.settings import Evaluation
 from nearfar.files import whole_file
 
 _SHOWN = 10  # queries that gained most, and that lost most
 _HITS = 3
-_TITLES = {
-    "ndcg_at_10_score": "nDCG@10",
-    "recall_at_10_score": "recall@10",
-    "recall_at_100_score": "recall@100",
-    "mrr_at_10_score": "MRR@10",
-    "map_score": "MAP",
-    "margin_score": "margin",
-    "positive_above_negative_score": "P(answer above negative)",
-    "alignment_loss": "alignment, lower is better",
-    "uniformity_loss": "uniformity, lower is better",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +50,7 @@ def write_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"title_of": lambda name: _TITLES.get(name, name), "span": _span}
+    environment.filters |= {"title_of": lambda name: SHORT_NAMES.get(name, name), "span": span}
     report = evidence.report
     better, worse = _changes(evidence, dataset)
     page = environment.get_template("report.html").render(
@@ -78,29 +66,6 @@ def write_page(
     )
     with whole_file(folder / "report.html") as part:
         part.write_text(page, encoding="utf-8")
-
-
-def headline(report: Report) -> str:
-    """Say in one sentence what the report shows."""
-    found = report.measure("ndcg_at_10_score")
-    change = found.difference
-    if change is None:
-        return f"The model reaches nDCG@10 {_span(found.base)}."
-    over = f"over {change.n:,} queries"
-    if change.clusters < change.n:
-        over += f" in {change.clusters:,} groups"
-    if found.verdict == "unclear":
-        return f"No clear difference: nDCG@10 changes by {_span(change, sign=True)} {over}."
-    verb = "beats" if found.verdict == "better" else "is worse than"
-    return f"The tuned model {verb} its base: nDCG@10 {_span(change, sign=True)} {over}."
-
-
-def _span(found: Estimate | None, *, sign: bool = False) -> str:
-    if found is None:
-        return ""
-    form = "+.3f" if sign else ".3f"
-    interval = "" if found.low is None else f" [{found.low:{form}}, {found.high:{form}}]"
-    return f"{found.mean:{form}}{interval}"
 
 
 def _changes(evidence: Evidence, dataset: Dataset) -> tuple[list[_Change], list[_Change]]:

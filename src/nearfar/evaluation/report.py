@@ -12,6 +12,17 @@ from nearfar.files import whole_file
 
 FORMAT = 1
 DOWN_IS_GOOD = ("alignment_loss", "uniformity_loss")
+SHORT_NAMES = {  # for people; files keep the whole names
+    "ndcg_at_10_score": "nDCG@10",
+    "recall_at_10_score": "recall@10",
+    "recall_at_100_score": "recall@100",
+    "mrr_at_10_score": "MRR@10",
+    "map_score": "MAP",
+    "margin_score": "margin",
+    "positive_above_negative_score": "P(pos > neg)",
+    "alignment_loss": "alignment ↓",
+    "uniformity_loss": "uniformity ↓",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +70,30 @@ class Report:
             if found.name == name:
                 return found
         raise KeyError(name)
+
+
+def headline(report: Report) -> str:
+    """Say in one sentence what the report shows."""
+    found = report.measure("ndcg_at_10_score")
+    change = found.difference
+    if change is None:
+        return f"The model reaches nDCG@10 {span(found.base)}."
+    over = f"over {change.n:,} queries"
+    if change.clusters < change.n:
+        over += f" in {change.clusters:,} groups"
+    if found.verdict == "unclear":
+        return f"No clear difference: nDCG@10 changes by {span(change, sign=True)} {over}."
+    verb = "beats" if found.verdict == "better" else "is worse than"
+    return f"The tuned model {verb} its base: nDCG@10 {span(change, sign=True)} {over}."
+
+
+def span(found: Estimate | None, *, sign: bool = False) -> str:
+    """Return a mean with its interval, such as "0.464 [0.385, 0.544]"."""
+    if found is None:
+        return ""
+    form = "+.3f" if sign else ".3f"
+    interval = "" if found.low is None else f" [{found.low:{form}}, {found.high:{form}}]"
+    return f"{found.mean:{form}}{interval}"
 
 
 def write_report(report: Report, folder: Path) -> None:
