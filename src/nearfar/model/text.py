@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import torch
 from jaxtyping import Float
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
@@ -29,6 +30,7 @@ from nearfar.records import Role
 # About 2,000 tokens at once fill the caches of a core; more is slower on a CPU (LOG.md).
 _TOKENS_PER_CHUNK = {"cpu": 2_048, "cuda": 65_536}
 _TEXTS_PER_TOKENISATION = 2_048
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.*", "*.model", "tekken.json")
 # What of a configuration moves a vector even if the weights stay the same.
 _ARCHITECTURE = (
     "model_type", "hidden_act", "hidden_size", "intermediate_size", "num_hidden_layers",
@@ -88,7 +90,9 @@ class TextEncoder:
             _max_tokens(layout, transformer, tokenizer),
         )
         precision = choose_precision(settings.precision, device)
-        return cls(network.to(device).eval().requires_grad_(False), tokens, precision)
+        encoder = cls(network.to(device), tokens, precision)
+        encoder.freeze()
+        return encoder
 
     @property
     def device(self) -> torch.device:
@@ -106,6 +110,16 @@ class TextEncoder:
         if self._space is None or self._space[0] != version:
             self._space = (version, self._describe())
         return self._space[1]
+
+    def thaw(self) -> None:
+        """Let the weights learn; until they are frozen again their space is hashed each time."""
+        self.network.requires_grad_(True)
+        self._space = None
+
+    def freeze(self) -> None:
+        """Let the weights be: from now on they have one space."""
+        self.network.eval().requires_grad_(False)
+        self._space = None
 
     def encode(
         self, contents: Sequence[str], role: Role, *, progress: Progress = silent
@@ -197,17 +211,22 @@ def _choose(layout: Layout, settings: TextSettings) -> Layout:
 
 
 def _load_transformer(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    # Without these the loader makes up a tokenizer that knows no word.
+    if not any(any(folder.glob(pattern)) for pattern in _TOKENIZER_FILES):
+        raise BadModel(
+            f"{folder}: expected a tokenizer ({', '.join(_TOKENIZER_FILES)}), found "
+            f"{_inside(folder)}. Copy the tokenizer's files there."
+        )
     try:
         with _quiet():
             transformer, found = AutoModel.from_pretrained(
                 folder, dtype=torch.float32, output_loading_info=True
             )
             tokenizer = AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        inside = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise BadModel(
             f"{folder}: expected a model with config.json, model.safetensors and a tokenizer, "
-            f"found {inside}. The loader said: {str(error).strip().splitlines()[0]}"
+            f"found {_inside(folder)}. The loader said: {str(error).strip().splitlines()[0]}"
         ) from error
     # A transformer without its own pooler is whole: nearfar pools by itself.
     missing = sorted(key for key in found["missing_keys"] if "pooler" not in key)
@@ -217,6 +236,10 @@ def _load_transformer(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenize
             f"such as {missing[0]}. They belong to another kind of model than config.json says."
         )
     return transformer, tokenizer
+
+
+def _inside(folder: Path) -> str:
+    return ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
 
 
 def _max_tokens(

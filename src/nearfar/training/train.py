@@ -118,7 +118,7 @@ class _Run:
                 "folder, or remove this one."
             )
         set_dropout(self.encoder.network, self.settings.dropout)
-        self.encoder.network.requires_grad_(True)
+        self.encoder.thaw()
         if found is None:
             log.cut_after(self.log, -1)
             self.check()
@@ -203,7 +203,7 @@ class _Run:
         best = checkpoint.best_path(self.folder, self.state.best_step)
         if best is not None:
             checkpoint.load_weights(self.encoder.network, best)
-        self.encoder.network.eval().requires_grad_(False)
+        self.encoder.freeze()
         model = self.folder / "model"
         with whole_folder(model, replace=True) as part:
             self.encoder.save(part)
