@@ -3,8 +3,8 @@
 import oracles
 import pytest
 import torch
+from graphs import batches
 from hypothesis import given, settings
-from making import batches
 from torch import Tensor
 
 from nearfar.errors import BadSetting

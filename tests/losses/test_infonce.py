@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from making import edges, one_answer_each
+from graphs import edges, one_answer_each
 
 from nearfar.losses import Edges, infonce
 

@@ -33,7 +33,11 @@ def import_(
         list[str] | None, typer.Option(help="Column to keep for cohorts; repeatable.")
     ] = None,
     package: Annotated[
-        list[str] | None, typer.Option(help="python-docs: an installed package too; repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="python-docs: what to read: an installed package, python (its library, the "
+            "default) or all; repeatable."
+        ),
     ] = None,
     split_anew: Annotated[
         bool, typer.Option("--split-anew", help="Divide by hash even if the source has splits.")

@@ -96,7 +96,7 @@ def stoppable() -> Iterator[Callable[[], bool]]:
     """Turn the first Ctrl-C into a question the work can ask; the second one ends it at once."""
     asked = False
 
-    def hear(number: int, frame: FrameType | None) -> None:
+    def hear(*_: int | FrameType | None) -> None:
         nonlocal asked
         if asked:
             raise KeyboardInterrupt

@@ -191,11 +191,16 @@ def _cohorts(
         | {f"document.{k}": str(v) for k, v in document[answer[query.id]].items()}
         for query in task.queries
     ]
-    for field in wanted if wanted is not None else sorted({name for row in facts for name in row}):
+    known = sorted({name for row in facts for name in row}, reverse=True)  # query before document
+    seen: set[tuple[str, ...]] = set()
+    for field in wanted if wanted is not None else known:
         values = [row.get(field, "none") for row in facts]
         sizes = Counter(values)
-        if wanted is None and not 1 < len(sizes) <= _MOST_VALUES:
+        # What divides the queries as another field did, such as the kind of a document that
+        # its query has too, is one cohort, not two.
+        if wanted is None and (not 1 < len(sizes) <= _MOST_VALUES or tuple(values) in seen):
             continue
+        seen.add(tuple(values))
         pooled = [value if sizes[value] >= FEWEST else "other" for value in values]
         for value, _ in Counter(pooled).most_common():
             yield field, value, np.flatnonzero(np.array(pooled) == value)
