@@ -6,7 +6,6 @@ import pytest
 import torch
 from doubles import LetterEncoder
 
-
 # Tiny models are fastest on one thread, and more threads than cores stand in each other's way.
 torch.set_num_threads(1)
 

@@ -26,6 +26,7 @@ def train(
     from nearfar.model.text import TextEncoder, TextSettings
     from nearfar.pipeline.evaluating import dev_check
     from nearfar.pipeline.recipe import free_settings
+    from nearfar.pipeline.run import best_of
     from nearfar.training.train import Hooks
     from nearfar.training.train import train as run
 
@@ -38,4 +39,5 @@ def train(
     for role, count in found.truncated.items():
         if count:
             say(f"{count:,} {role} texts were cut at {encoder.tokens.max_tokens} tokens.")
-    print(f"{found.model}: the weights after step {found.best_step} of {found.steps}.")
+    say(best_of(found.best_step, found.steps))
+    print(found.model)

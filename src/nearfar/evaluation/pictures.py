@@ -150,6 +150,8 @@ def _svg(
             ax.patch.set_alpha(0)
         draw(list(axes))
         out = io.StringIO()
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+        # Neither a date, which would make equal pictures differ, nor links to vocabularies.
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(out, format="svg", metadata=nothing)
     text = out.getvalue()
     return text[text.index("<svg") :]

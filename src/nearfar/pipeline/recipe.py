@@ -106,6 +106,8 @@ def _apply(table: dict[str, Any], change: str) -> None:
     *parents, name = key.strip().split(".")
     for parent in parents:
         table = table.setdefault(parent, {})
+        if not isinstance(table, dict):
+            raise BadSetting(f"{change!r}: {parent} is a setting, not a table of settings.")
     try:
         table[name] = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -64,6 +64,16 @@ def run(recipe: Recipe, *, recipe_folder: Path, runs: Path, talk: Talk | None = 
     return _Walk(recipe, recipe_folder, runs / recipe.name, talk or Talk()).all()
 
 
+def best_of(best_step: int, steps: int) -> str:
+    """Say which weights of a training were kept; that the base was never beaten, aloud."""
+    if best_step:
+        return f"Kept the weights after step {best_step} of {steps}."
+    return (
+        "Training never beat the base on dev, so the base's weights were kept. Try a lower "
+        "training.learning_rate, or look at the pairs with `nearfar check`."
+    )
+
+
 @dataclass(slots=True)
 class _Walk:
     recipe: Recipe
@@ -155,7 +165,7 @@ class _Walk:
                 hooks = Hooks(check, self.talk.progress, stop)
                 trained = train(learner, taught, work.folder, recipe.training, recipe.loss, hooks)
                 result |= {"steps": trained.steps, "best_step": trained.best_step}
-            self._tell_training(work)
+            self.talk.say(best_of(work.result["best_step"], work.result["steps"]))
         return work.folder / "model"
 
     def evaluate(self, dataset: Dataset, base: TextEncoder, tuned: Remembering) -> Path:
@@ -201,16 +211,6 @@ class _Walk:
                 self.talk.say(
                     f"{finding.severity}: {finding.count:,} {finding.what}. {finding.advice}"
                 )
-
-    def _tell_training(self, work: Stage) -> None:
-        found = work.result
-        if found["best_step"] == 0:
-            self.talk.say(
-                "Training never beat the base on dev, so the base's weights were kept. Try a "
-                "lower training.learning_rate, or look at the pairs with `nearfar check`."
-            )
-        else:
-            self.talk.say(f"best on dev after step {found['best_step']} of {found['steps']}")
 
     def _point_at(self, report: Path, index: Path, model: Path) -> None:
         """Give the latest results names that stay: links beside the stages' own folders."""
