@@ -1,0 +1,81 @@
+"""A 95 % interval holds the truth 95 times of 100, also where that is hard."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from nearfar.evaluation.intervals import Estimate, estimate
+
+SPAN = (-1.0, 1.0)
+
+
+def coverage(low: np.ndarray, high: np.ndarray, truth: float) -> float:
+    return float(((low <= truth) & (truth <= high)).mean())
+
+
+def test_queries_of_one_cluster_count_as_one_witness() -> None:
+    dice = np.random.default_rng(0)
+    names = np.repeat([f"c{i}" for i in range(30)], np.arange(30) % 9 + 2)
+    _, member = np.unique(names, return_inverse=True)
+    held, held_naively = [], []
+    for _ in range(400):
+        effect = dice.normal(0, 0.15, 30)
+        values = (effect[member] + dice.normal(0, 0.1, len(member))).clip(*SPAN)
+        found = estimate(values, names, span=SPAN)
+        alone = estimate(values, [str(i) for i in range(len(values))], span=SPAN)
+        held.append(found.low <= 0 <= found.high)  # type: ignore[operator]
+        held_naively.append(alone.low <= 0 <= alone.high)  # type: ignore[operator]
+    assert np.mean(held) >= 0.92
+    assert np.mean(held_naively) < 0.85  # so that the test can fail
+
+
+@pytest.mark.parametrize(("n", "share"), [(20, 0.05), (50, 0.02)])
+def test_rare_failures_that_were_not_seen_are_not_ruled_out(n: int, share: float) -> None:
+    """Some queries fall from 1 to 0: does the lower bound lie below the true mean?"""
+    dice = np.random.default_rng(1)
+    ids = [str(i) for i in range(n)]
+    held, held_naively = [], []
+    for _ in range(400):
+        values = -(dice.random(n) < share).astype(float)
+        found = estimate(values, ids, span=SPAN)
+        held.append(found.low <= -share)  # type: ignore[operator]
+        half = stats.t.ppf(0.95, n - 1) * values.std(ddof=1) / np.sqrt(n)
+        held_naively.append(values.mean() - half <= -share)
+    assert np.mean(held) >= 0.95
+    assert np.mean(held_naively) < 0.7  # so that the test can fail
+
+
+def test_with_one_query_a_cluster_it_is_students_interval() -> None:
+    values = np.random.default_rng(2).random(200)
+    found = estimate(values, [str(i) for i in range(200)], span=(0, 1))
+    low, high = stats.t.interval(0.95, 199, values.mean(), stats.sem(values))
+    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
+    assert (found.n, found.clusters) == (200, 200)
+
+
+def test_too_little_to_say_says_nothing() -> None:
+    few = estimate([0.5] * 19, [str(i) for i in range(19)], span=(0, 1))
+    assert few == Estimate(0.5, None, None, 19, 19)
+    together = estimate([0.25, 0.75] * 50, ["one"] * 100, span=(0, 1))
+    assert together == Estimate(0.5, None, None, 100, 1)
+    assert not few.above_zero
+    assert not few.below_zero
+
+
+def test_the_interval_holds_the_mean_and_stays_in_the_span() -> None:
+    for values in ([1.0] * 25, [0.0] * 24 + [1.0], [1.0] * 60):
+        found = estimate(values, [str(i) for i in range(len(values))], span=(0, 1))
+        assert 0 <= found.low <= found.mean <= found.high <= 1  # type: ignore[operator]
+
+
+def test_the_order_of_queries_does_not_matter() -> None:
+    values, names = np.linspace(0, 1, 60), [f"c{i % 7}" for i in range(60)]
+    turned = estimate(values[::-1], names[::-1], span=(0, 1))
+    found = estimate(values, names, span=(0, 1))
+    assert (turned.low, turned.high) == (pytest.approx(found.low), pytest.approx(found.high))
+
+
+@pytest.mark.parametrize("values", [[], [0.5, float("nan")], [float("inf")]])
+def test_what_is_no_number_is_refused(values: list[float]) -> None:
+    with pytest.raises(ValueError, match="expected at least one value and only numbers"):
+        estimate(values, ["a"] * len(values), span=(0, 1))
