@@ -24,9 +24,12 @@ from nearfar.progress import Progress, silent
 from nearfar.training import checkpoint, log
 from nearfar.training.batch import Batches
 from nearfar.training.checkpoint import Progressed
+from nearfar.training.memory import give_back_memory
 from nearfar.training.settings import LossSettings, Training, learning_rate_at
 from nearfar.training.step import batch_loss, dice_of, set_dropout
 from nearfar.training.store import TokenStore, open_store
+
+_STEPS_BETWEEN_TRIMS = 8  # every step would cost several percent of its time
 
 Check = Callable[[TextEncoder], Mapping[str, float]]  # its first score says which weights are best
 
@@ -167,6 +170,8 @@ class _Run:
             f"{tokens / seconds:,.0f} tokens/s"
         )
         self.hooks.progress("training", step + 1, self.steps, note)
+        if self.state.step % _STEPS_BETWEEN_TRIMS == 0:
+            give_back_memory()
         self._after_step()
 
     def _after_step(self) -> None:
