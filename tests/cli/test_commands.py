@@ -132,6 +132,21 @@ def test_a_full_disk_is_said_and_nothing_half_written_stays(nearfar: Run, tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["big.jsonl"]
 
 
+def test_a_disk_that_fills_up_while_training_is_said(
+    nearfar: Run, pairs: Path, tmp_path: Path
+) -> None:
+    tiny_bert(tmp_path / "bert")
+    nearfar("import", pairs, "data", "--test", "0", "--dev", "0")
+
+    def little_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+
+    done = nearfar("train", "data", "run", "--model", "bert", preexec_fn=little_room)
+    refused(done, "expected room to write it", "the same command goes on")
+    assert not list((tmp_path / "run").glob("checkpoint-*"))
+    assert nearfar("train", "data", "run", "--model", "bert").returncode == 0
+
+
 def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(
     nearfar: Run, pairs: Path, tmp_path: Path
 ) -> None:

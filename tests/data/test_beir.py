@@ -1,3 +1,5 @@
+"""A BEIR folder is read whole, with or without headers, plain or .gz."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""The check finds what makes a training or a measurement wrong, with examples."""
+
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,6 +1,9 @@
+"""A dataset is written whole, read as it was, and split so that nothing leaks."""
+
 import json
 import random
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,9 +36,16 @@ def worlds(draw: st.DrawFn) -> list[Record]:
     return [*documents, *queries, *(judgment(q.id, d.id, grade) for q, d, grade in judged)]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _where_pytest_clears_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    before, tempfile.tempdir = tempfile.tempdir, str(tmp_path_factory.mktemp("made"))
+    yield
+    tempfile.tempdir = before
+
+
 def made(records: list[Record], shares: Shares | None = None) -> Dataset:
     """Return a dataset in a folder of its own; hypothesis does without pytest's tmp_path."""
-    folder = Path(tempfile.mkdtemp(prefix="nearfar-test-")) / "set"
+    folder = Path(tempfile.mkdtemp()) / "set"
     with write_dataset(folder, licence="CC0-1.0", parents=[], shares=shares) as writer:
         for record in records:
             writer.add(record)

@@ -1,3 +1,5 @@
+"""Any source becomes a dataset, the same one each time, or nothing at all."""
+
 from pathlib import Path
 from typing import Any
 

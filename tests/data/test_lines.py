@@ -1,3 +1,5 @@
+"""Files are read line by line, and what is wrong with them is said once."""
+
 import gzip
 from pathlib import Path
 

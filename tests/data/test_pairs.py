@@ -1,3 +1,5 @@
+"""Pairs and triplets are read whatever their columns are called."""
+
 import json
 from pathlib import Path
 from typing import Any

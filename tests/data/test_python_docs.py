@@ -1,3 +1,5 @@
+"""Documentation is parsed, never imported, and its queries do not give answers away."""
+
 import subprocess
 import sys
 from pathlib import Path

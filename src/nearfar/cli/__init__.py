@@ -1,7 +1,7 @@
 """The command line: reads arguments, calls one function, prints, sets the exit code.
 
-Exit codes: 0 done, 1 left to Python itself, 2 something for the user to fix,
-70 our bug, 130 stopped by Ctrl-C.
+Exit codes: 0 done, 1 left to Python itself, 2 something for the user to fix, 5 data that cannot
+be trusted (`nearfar check`), 70 our bug, 130 stopped by Ctrl-C.
 """
 
 import errno

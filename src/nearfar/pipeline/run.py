@@ -153,9 +153,16 @@ class _Walk:
     def train(self, dataset: Dataset, taught: Dataset) -> Path:
         recipe = self.recipe
         learner = TextEncoder.load(recipe.model.base, recipe.model)
-        facts = {"taught": taught.digest, "dev": dataset.digest,
-                 "space": learner.space.fingerprint, "precision": str(learner.precision),
-                 "loss": asdict(recipe.loss), "training": asdict(recipe.training)}  # fmt: skip
+        facts = {
+            "taught": taught.digest,
+            "dev": dataset.digest,
+            "checks": {name: getattr(recipe.evaluation, name)
+                       for name in ("dev_queries", "dev_documents")},
+            "space": learner.space.fingerprint,
+            "precision": str(learner.precision),
+            "loss": asdict(recipe.loss),
+            "training": asdict(recipe.training),
+        }  # fmt: skip
         work = self._stage("train", facts)
         if not work.done:
             with work.work() as result, self.talk.stoppable() as stop:

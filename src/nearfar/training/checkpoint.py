@@ -6,10 +6,13 @@ checkpoint holds only the weights, the optimiser's memory, and what was best so 
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -36,7 +39,7 @@ def save_checkpoint(
     """Keep the state after a step, then let go of older ones."""
     place = folder / f"{_KEPT}{state.step:08d}"
     if not place.exists():
-        with whole_folder(place) as part:
+        with said_if_it_cannot_be_written(place), whole_folder(place) as part:
             save_weights(network, part / "weights.safetensors")
             torch.save(optimiser.state_dict(), part / "optimiser.pt")
             (part / "state.json").write_text(json.dumps(asdict(state), indent=2) + "\n")
@@ -94,8 +97,25 @@ def save_weights(network: nn.Module, path: Path) -> None:
     """Write all weights of a network, whole or not at all."""
     # Shared tensors (tied weights) may lie in one file only once each: make them their own.
     state = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
-    with whole_file(path) as part:
+    with said_if_it_cannot_be_written(path), whole_file(path) as part:
         save_file(state, part)
+
+
+@contextmanager
+def said_if_it_cannot_be_written(path: Path) -> Iterator[None]:
+    """Turn what the writers of tensors raise on a full disk into one message.
+
+    Raises:
+        BadFile: the file could not be written; what was kept before still is.
+    """
+    try:
+        yield
+    except (SafetensorError, RuntimeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise BadFile(
+            f"{path}: expected room to write it, but writing failed ({reason}). Make room or name "
+            "another disk; the same command goes on from the last checkpoint."
+        ) from error
 
 
 def load_weights(network: nn.Module, path: Path) -> None:

@@ -7,11 +7,13 @@ folder/best-000120.safetensors
 folder/model/                the result: a sentence-transformers folder
 """
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -100,13 +102,16 @@ class _Run:
         self.log = folder / "log.jsonl"
         self.optimiser = _optimiser(encoder, settings)
         self.state = Progressed(run="", step=0)
+        self.base = encoder.space.fingerprint
+        self.dataset = ""
 
     def begin(self, dataset: Dataset) -> None:
         """Go on from the last checkpoint, or measure the base and take the first one."""
+        self.dataset = dataset.digest
         run = fingerprint(
             {
                 "dataset": dataset.digest,
-                "space": self.encoder.space.fingerprint,
+                "space": self.base,
                 "training": asdict(self.settings),
                 "loss": asdict(self.loss),
                 "precision": str(self.encoder.precision),
@@ -210,13 +215,30 @@ class _Run:
             checkpoint.load_weights(self.encoder.network, best)
         self.encoder.freeze()
         model = self.folder / "model"
-        with whole_folder(model, replace=True) as part:
+        with (
+            checkpoint.said_if_it_cannot_be_written(model),
+            whole_folder(model, replace=True) as part,
+        ):
             self.encoder.save(part)
+            (part / "nearfar.json").write_text(json.dumps(self._lineage(), indent=2) + "\n")
         checkpoint.forget(self.folder)
         step = self.state.best_step
         return TrainingResult(
             model, self.steps, self.steps if step is None else step, self.store.truncated
         )
+
+    def _lineage(self) -> dict[str, Any]:
+        """Say in the model's own folder where it came from."""
+        return {
+            "space": self.encoder.space.to_json(),
+            "base_space": self.base,
+            "dataset": self.dataset,
+            "training": asdict(self.settings),
+            "loss": asdict(self.loss),
+            "steps": self.steps,
+            "best_step": self.state.best_step,
+            "best_score_on_dev": self.state.best_score,
+        }
 
     def _require_numbers(self, step: int, loss: float, length: float, rate: float) -> None:
         if math.isfinite(loss) and math.isfinite(length):
