@@ -9,10 +9,6 @@ from nearfar.evaluation.intervals import Estimate, estimate
 SPAN = (-1.0, 1.0)
 
 
-def coverage(low: np.ndarray, high: np.ndarray, truth: float) -> float:
-    return float(((low <= truth) & (truth <= high)).mean())
-
-
 def test_queries_of_one_cluster_count_as_one_witness() -> None:
     dice = np.random.default_rng(0)
     names = np.repeat([f"c{i}" for i in range(30)], np.arange(30) % 9 + 2)

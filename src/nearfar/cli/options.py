@@ -15,4 +15,3 @@ Replace = Annotated[
 MaxTokens = Annotated[
     int | None, typer.Option(min=1, help="Cut texts there. Default: as the model says.")
 ]
-PrecisionName = Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")]
