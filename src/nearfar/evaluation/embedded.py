@@ -33,6 +33,10 @@ class Task:
     judged: Judged
     without_answer: int  # queries that were judged and have no answer: they cannot be scored
 
+    def best_answer(self, query_id: str) -> str:
+        """Return the id of its best-graded answer; among equals, the first by name."""
+        return min(self.judged[query_id].items(), key=lambda item: (-item[1], item[0]))[0]
+
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
@@ -52,7 +56,8 @@ def read_task(
         dataset: where it comes from.
         split: whose judgments count.
         queries: at most so many, chosen by the hash of their id.
-        documents: at most so many beside the answers, chosen likewise.
+        documents: at most so many, but all that are judged for these queries; the others are
+            chosen likewise. None: every document of the dataset, of whatever split.
 
     Raises:
         BadRecord: the split has no query with an answer.
@@ -69,11 +74,11 @@ def read_task(
         )
     chosen = set(_by_hash(answered, queries))
     kept = {query: judged[query] for query in chosen}
-    answers = {document for grades in kept.values() for document in grades}
+    needed = {document for grades in kept.values() for document in grades}
     ids = dataset.table("documents", ["id"])["id"].to_pylist()
     if documents is not None:
-        others = _by_hash([i for i in ids if i not in answers], max(documents - len(answers), 0))
-        wanted = answers | set(others)
+        others = _by_hash([i for i in ids if i not in needed], max(documents - len(needed), 0))
+        wanted = needed | set(others)
         ids = [id_ for id_ in ids if id_ in wanted]
     return Task(
         queries=tuple(query for query in dataset.queries() if query.id in chosen),

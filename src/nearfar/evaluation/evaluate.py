@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nearfar.data.dataset import Dataset
+from nearfar.errors import BadSetting
 from nearfar.evaluation.embedded import Embedded, Task, embed, rankings, read_task
 from nearfar.evaluation.geometry import alignment, answer_rows, uniformity
 from nearfar.evaluation.intervals import FEWEST, Estimate, estimate
@@ -58,7 +59,8 @@ def evaluate(
     """Measure one or two models on a split of a dataset; every document of it is a candidate.
 
     Raises:
-        BadRecord: the split has no query with an answer.
+        BadRecord: the split has no query with an answer, or no document that is none.
+        BadSetting: a cohort is asked for that no query and no answer has.
     """
     task = read_task(dataset, settings.split)
     pinned = pin_negatives(dataset, task, seed=settings.seed)
@@ -173,7 +175,7 @@ def _uniformity(before: Measured, after: Measured | None) -> Measure:
 
 def _clusters(dataset: Dataset, task: Task) -> list[str]:
     """Return what each query hangs together with: its own group, else that of its answer."""
-    answer = {q.id: max(task.judged[q.id].items(), key=lambda i: i[1])[0] for q in task.queries}
+    answer = {query.id: task.best_answer(query.id) for query in task.queries}
     wanted = set(answer.values())
     group_of = {d.id: d.group or d.id for d in dataset.documents() if d.id in wanted}
     return [query.group or group_of[answer[query.id]] for query in task.queries]
@@ -183,7 +185,7 @@ def _cohorts(
     dataset: Dataset, task: Task, wanted: Sequence[str] | None
 ) -> Iterator[tuple[str, str, npt.NDArray[np.int64]]]:
     """Yield field, value and queries of each cohort; values of few queries are pooled."""
-    answer = {q.id: max(task.judged[q.id].items(), key=lambda i: i[1])[0] for q in task.queries}
+    answer = {query.id: task.best_answer(query.id) for query in task.queries}
     ids = set(answer.values())
     document = {d.id: d.fields for d in dataset.documents() if d.id in ids}
     facts = [
@@ -192,15 +194,21 @@ def _cohorts(
         for query in task.queries
     ]
     known = sorted({name for row in facts for name in row}, reverse=True)  # query before document
+    if unknown := sorted(set(wanted or ()) - set(known)):
+        raise BadSetting(
+            f"evaluation.cohorts: expected some of {sorted(known)}, found {unknown}. "
+            f"Fields are named query.x or document.x; the {dataset.folder} dataset has no others."
+        )
     seen: set[tuple[str, ...]] = set()
     for field in wanted if wanted is not None else known:
         values = [row.get(field, "none") for row in facts]
         sizes = Counter(values)
         # What divides the queries as another field did, such as the kind of a document that
         # its query has too, is one cohort, not two.
-        if wanted is None and (not 1 < len(sizes) <= _MOST_VALUES or tuple(values) in seen):
+        pooled = [value if sizes[value] >= FEWEST else "other" for value in values]
+        alone = len(set(pooled)) == 1  # every query: said already
+        if wanted is None and (alone or len(sizes) > _MOST_VALUES or tuple(values) in seen):
             continue
         seen.add(tuple(values))
-        pooled = [value if sizes[value] >= FEWEST else "other" for value in values]
         for value, _ in Counter(pooled).most_common():
             yield field, value, np.flatnonzero(np.array(pooled) == value)

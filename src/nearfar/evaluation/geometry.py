@@ -15,6 +15,7 @@ from nearfar.evaluation.embedded import Embedded
 Floats = npt.NDArray[np.float64]
 
 _MOST_VECTORS = 2_000  # uniformity compares all pairs of them
+_ONE_PLACE = 1e-6  # vectors that differ by less are one, up to float32
 
 
 def alignment(queries: Float[Tensor, "P D"], answers: Float[Tensor, "P D"]) -> Floats:
@@ -29,11 +30,12 @@ def alignment(queries: Float[Tensor, "P D"], answers: Float[Tensor, "P D"]) -> F
 
 
 def uniformity(vectors: Float[Tensor, "N D"], *, seed: int = 0) -> float:
-    """Return how evenly unit vectors cover their sphere, -4 at best to 0, down is good.
+    """Return how evenly unit vectors cover their sphere, -8 to 0, down is good.
 
         uniformity = log( mean over pairs i < j of exp(-2 ‖x_i - x_j‖²) )
 
-    Of more than 2,000 vectors a seeded sample is taken.
+    0 is all in one place, -4 all at right angles, about the best that many vectors can reach;
+    -8 is two alone, opposite each other. Of more than 2,000 vectors a seeded sample is taken.
 
     Raises:
         ValueError: there are fewer than two vectors.
@@ -84,6 +86,8 @@ def flat_map(embedded: Embedded, points: int, *, seed: int) -> tuple[Floats, Flo
     rows, answers = queries[first], documents[first]
     both = torch.cat([embedded.queries[rows], embedded.documents[answers]]).numpy()
     perplexity = min(30.0, max((len(both) - 1) / 3, 1.0))
-    tsne = TSNE(init="pca", perplexity=perplexity, metric="cosine", random_state=seed, n_jobs=1)
+    # Where all vectors are one, principal components have no length to divide by.
+    init = "pca" if np.ptp(both, axis=0).max() > _ONE_PLACE else "random"
+    tsne = TSNE(init=init, perplexity=perplexity, metric="cosine", random_state=seed, n_jobs=1)
     places = tsne.fit_transform(both).astype(np.float64)
     return places[: len(rows)], places[len(rows) :], rows.tolist()

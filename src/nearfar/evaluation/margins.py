@@ -3,7 +3,7 @@
 Shapes: Q queries, N negatives a query.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -13,6 +13,7 @@ import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from nearfar.data.dataset import Dataset
+from nearfar.errors import BadRecord
 from nearfar.evaluation.embedded import Embedded, Task
 from nearfar.fingerprint import content_id, fingerprint
 
@@ -27,7 +28,7 @@ class Similarities:
     """Cosines of each query with one answer and with its negatives."""
 
     positive: Floats  # (Q,) with the query's best-graded answer
-    negative: Floats  # (Q, N)
+    negative: Floats  # (Q, N), N as of the query that has fewest
 
     @property
     def margins(self) -> Floats:
@@ -46,26 +47,55 @@ def pin_negatives(dataset: Dataset, task: Task, *, seed: int) -> Mapping[str, tu
     """Choose the negatives of each query without asking any model.
 
     Half are the documents that share most rare words with the query (TF-IDF), half are any,
-    chosen by a hash: none of them is judged an answer. A set chosen by one of the models to
-    be compared would be hardest for that one.
+    chosen by a hash: none of them is judged an answer, in whatever split. A set chosen by one
+    of the models to be compared would be hardest for that one. The order of the dataset does
+    not matter.
+
+    Raises:
+        BadRecord: every document is an answer to one of the queries.
     """
     by_hash = sorted(task.document_ids, key=lambda id_: content_id(f"{seed} {id_}"))
     pool = by_hash[:_MOST_DOCUMENTS]
     wanted = set(pool)
     contents = {d.id: d.content for d in dataset.documents() if d.id in wanted}
-    vectoriser = TfidfVectorizer(sublinear_tf=True, dtype=np.float32)
-    documents = vectoriser.fit_transform([contents[id_] for id_ in pool])
-    queries = vectoriser.transform([query.content for query in task.queries])
+    likeness = _common_words(
+        [query.content for query in task.queries], [contents[id_] for id_ in pool]
+    )
+    answers_of = _answers(dataset, task)
     pinned = {}
-    for place, query in enumerate(task.queries):
-        scores = (documents @ queries[place].T).toarray()[:, 0]
-        answers = {id_ for id_, grade in task.judged[query.id].items() if grade > 0}
+    for query, scores in zip(task.queries, likeness, strict=True):
+        answers = answers_of[query.id]
         near = (pool[row] for row in np.argsort(-scores, kind="stable"))
         hard = _first(near, HARD, answers)
+        if not hard:
+            raise BadRecord(
+                f"{dataset.folder}: expected a document that is no answer to query {query.id!r}, "
+                f"found none among {len(pool):,}. Import more documents."
+            )
         start = int(content_id(f"{seed} {query.id}"), 16) % len(pool)
         others = (pool[(start + i) % len(pool)] for i in range(len(pool)))
         pinned[query.id] = (*hard, *_first(others, FAR, answers | set(hard)))
     return pinned
+
+
+def _common_words(queries: Sequence[str], documents: Sequence[str]) -> Iterator[Floats]:
+    """Yield, of each query, how much it shares with each document, counting rare words more."""
+    vectoriser = TfidfVectorizer(sublinear_tf=True, dtype=np.float32)
+    words = vectoriser.build_analyzer()
+    if not any(words(content) for content in documents):  # signs and single letters only
+        yield from np.zeros((len(queries), len(documents)))
+        return
+    found = vectoriser.fit_transform(documents)
+    for asked in vectoriser.transform(queries):
+        yield (found @ asked.T).toarray()[:, 0]
+
+
+def _answers(dataset: Dataset, task: Task) -> dict[str, set[str]]:
+    answers: dict[str, set[str]] = {query.id: set() for query in task.queries}
+    for judgment in dataset.judgments():
+        if judgment.grade > 0 and judgment.query_id in answers:
+            answers[judgment.query_id].add(judgment.document_id)
+    return answers
 
 
 def digest(pinned: Mapping[str, tuple[str, ...]]) -> str:
@@ -76,13 +106,15 @@ def digest(pinned: Mapping[str, tuple[str, ...]]) -> str:
 def similarities(embedded: Embedded, pinned: Mapping[str, tuple[str, ...]]) -> Similarities:
     """Return the cosines of the answers and of the pinned negatives."""
     task = embedded.task
-    best = [max(task.judged[q.id].items(), key=lambda item: item[1])[0] for q in task.queries]
-    answers = torch.tensor([task.row_of[id_] for id_ in best])
+    answers = torch.tensor([task.row_of[task.best_answer(q.id)] for q in task.queries])
     fewest = min(len(pinned[q.id]) for q in task.queries)
     rows = torch.tensor([[task.row_of[id_] for id_ in pinned[q.id][:fewest]] for q in task.queries])
-    positive = (embedded.queries * embedded.documents[answers]).sum(1)
-    negative = torch.einsum("qd,qnd->qn", embedded.queries, embedded.documents[rows])
-    return Similarities(positive.double().numpy(), negative.double().numpy())
+    # All summed the same way: else equal cosines differ by their last bit, and a space where
+    # every text lies in one place would seem to tell 4 of 10 answers from their negatives.
+    columns = [answers, *rows.T]
+    cosines = [(embedded.queries * embedded.documents[column]).sum(1) for column in columns]
+    found = torch.stack(cosines, dim=1).double().numpy()
+    return Similarities(found[:, 0], found[:, 1:])
 
 
 def _first(ids: Iterable[str], count: int, without: AbstractSet[str]) -> list[str]:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import pytrec_eval
 
+from nearfar.errors import BadRecord
+
 _NAMES = {
     "ndcg_at_10_score": "ndcg_cut_10",
     "recall_at_10_score": "recall_10",
@@ -13,6 +15,7 @@ _NAMES = {
 }
 METRICS = tuple(_NAMES)
 _MRR_PLACES = 10
+_HIGHEST = 1_000_000  # grade: trec_eval keeps a counter for each, and overflows unseen
 
 
 def per_query(
@@ -24,7 +27,8 @@ def per_query(
                    gain linear in the grade
         recall@k   the share of all answers that the first k places hold
         MRR@10     1 / place of the first answer, 0 if it comes after the tenth
-        MAP        the mean, over all answers, of the precision at their places
+        MAP        the mean, over all answers, of the precision at their places, 0 for an
+                   answer that is not in the ranking
 
     Args:
         rankings: for each query, document ids, best first, without repeats. A query that is
@@ -38,19 +42,19 @@ def per_query(
 
     Raises:
         ValueError: a ranking names a document twice.
+        BadRecord: a grade is above a million.
 
     Source: Järvelin and Kekäläinen 2002, doi:10.1145/582415.582418; trec_eval 9.
     """
     answered = {
-        query: {document: _whole(grade) for document, grade in grades.items()}
+        query: {_safe(document): _whole(query, grade) for document, grade in grades.items()}
         for query, grades in judged.items()
         if any(grade > 0 for grade in grades.values())
     }
     scored = {query: _strictly_falling(query, rankings.get(query, ())) for query in answered}
-    wanted = {"ndcg_cut_10", "recall_10,100", "map"}
-    found = pytrec_eval.RelevanceEvaluator(answered, wanted).evaluate(scored)
+    found = _trec_eval(answered, scored, {"ndcg_cut_10", "recall_10,100", "map"})
     first_places = {query: dict(list(run.items())[:_MRR_PLACES]) for query, run in scored.items()}
-    reciprocal = pytrec_eval.RelevanceEvaluator(answered, {"recip_rank"}).evaluate(first_places)
+    reciprocal = _trec_eval(answered, first_places, {"recip_rank"})
     return {
         query: {
             name: {**found.get(query, {}), **reciprocal.get(query, {})}.get(theirs, 0.0)
@@ -60,13 +64,35 @@ def per_query(
     }
 
 
+def _trec_eval(
+    answered: Mapping[str, Mapping[str, int]],
+    scored: Mapping[str, Mapping[str, float]],
+    wanted: set[str],
+) -> dict[str, dict[str, float]]:
+    names = {_safe(query): query for query in answered}
+    judged = {_safe(query): grades for query, grades in answered.items()}
+    runs = {_safe(query): run for query, run in scored.items()}
+    found = pytrec_eval.RelevanceEvaluator(judged, wanted).evaluate(runs)
+    return {names[safe]: values for safe, values in found.items()}
+
+
+def _safe(id_: str) -> str:
+    # trec_eval ends an id at a NUL: two ids become one, and the scores are what memory held.
+    return id_.replace("\\", "\\\\").replace("\0", "\\0")
+
+
 def _strictly_falling(query: str, ranking: Sequence[str]) -> dict[str, float]:
     # trec_eval reads scores, as float32, and breaks ties its own way: a place is no tie.
-    run = {document: float(len(ranking) - place) for place, document in enumerate(ranking)}
+    run = {_safe(document): float(len(ranking) - i) for i, document in enumerate(ranking)}
     if len(run) != len(ranking):
         raise ValueError(f"the ranking of query {query!r} names a document twice.")
     return run
 
 
-def _whole(grade: float) -> int:
+def _whole(query: str, grade: float) -> int:
+    if grade > _HIGHEST:
+        raise BadRecord(
+            f"Expected grades up to {_HIGHEST:,}, found {grade} for query {query!r}. "
+            "Grade on a smaller scale, such as 0 to 3, and import again."
+        )
     return max(round(grade), 1) if grade > 0 else 0

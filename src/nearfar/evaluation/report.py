@@ -19,9 +19,9 @@ SHORT_NAMES = {  # for people; files keep the whole names
     "mrr_at_10_score": "MRR@10",
     "map_score": "MAP",
     "margin_score": "margin",
-    "positive_above_negative_score": "P(pos > neg)",
-    "alignment_loss": "alignment ↓",
-    "uniformity_loss": "uniformity ↓",
+    "positive_above_negative_score": "P(pos>neg)",
+    "alignment_loss": "alignment↓",
+    "uniformity_loss": "uniformity↓",
 }
 
 
@@ -108,16 +108,17 @@ def read_report(folder: Path) -> Report:
     """Read the report in a folder.
 
     Raises:
-        BadFile: there is none, or it is damaged.
+        BadFile: there is none, it is damaged, or was written by another version.
     """
     path = folder / "report.json"
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-        del facts["format"]
+        if (found := facts.pop("format")) != FORMAT:
+            raise ValueError(f"its format is {found!r}, not {FORMAT}")
         for key in ("measures", "cohorts"):
-            facts[key] = tuple(_measure(found) for found in facts[key])
+            facts[key] = tuple(_measure(row) for row in facts[key])
         return Report(**facts)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadFile(
             f"{path}: expected a report ({error}). Make one with `nearfar evaluate`."
         ) from error

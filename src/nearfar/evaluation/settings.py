@@ -11,7 +11,7 @@ class Evaluation:
     """How models are measured."""
 
     split: Split = "test"
-    depth: int = 100  # how many documents are ranked for a query
+    depth: int = 100  # how many documents are ranked for a query; recall@100 needs 100
     cohorts: tuple[str, ...] | None = None  # "query.x" or "document.x"; None: fields of few values
     dev_queries: int = 300  # of the dev split, for the checks during training
     dev_documents: int = 2_000  # answers of these queries first, then others by hash
@@ -19,8 +19,10 @@ class Evaluation:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("depth", "dev_queries", "dev_documents", "map_points"):
+        for name in ("dev_queries", "dev_documents", "map_points"):
             if getattr(self, name) < 1:
                 raise BadSetting(f"evaluation.{name} must be 1 or more, got {getattr(self, name)}.")
+        if self.depth < 100:
+            raise BadSetting(f"evaluation.depth must be 100 or more, got {self.depth}.")
         if self.split not in ("train", "dev", "test"):
             raise BadSetting(f"evaluation.split must be train, dev or test, got {self.split!r}.")
