@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nearfar.errors import BadRecord
 from nearfar.evaluation.metrics import METRICS, per_query
 
 documents = st.lists(st.sampled_from([f"d{i:02}" for i in range(40)]), unique=True)
@@ -59,3 +60,35 @@ def test_grades_between_whole_numbers_are_rounded_and_an_answer_stays_one() -> N
 def test_a_document_twice_in_a_ranking_is_the_callers_slip() -> None:
     with pytest.raises(ValueError, match="names a document twice"):
         per_query({"q": ["d", "d"]}, {"q": {"d": 1}})
+
+
+def test_queries_do_not_touch_each_other() -> None:
+    runs = {f"q{i}": [f"d{(i + k) % 7}" for k in range(7)] for i in range(7)}
+    judged = {query: {"d3": 2, "d5": 1} for query in runs}
+    together = per_query(runs, judged)
+    for query in runs:
+        assert together[query] == per_query({query: runs[query]}, {query: judged[query]})[query]
+
+
+def test_places_of_a_thousand_are_told_apart() -> None:
+    ranking = [f"d{i:04}" for i in range(1_000)]
+    for place in (99, 100, 998, 999):
+        found = per_query({"q": ranking}, {"q": {ranking[place]: 1}})["q"]
+        assert found["map_score"] == pytest.approx(1 / (place + 1))
+        assert found["recall_at_100_score"] == (place < 100)
+
+
+def test_an_id_may_hold_any_character() -> None:
+    # Handed to trec_eval as they are, the first two are one id, and nDCG what memory held.
+    ids = ["a\0b", "a\0c", "a\\0c", "a b", "ü\n", ""]
+    for place, answer in enumerate(ids):
+        found = per_query({"q\0r": ids, "q\0s": ids[::-1]},
+                          {"q\0r": {answer: 1}, "q\0s": {answer: 1}})  # fmt: skip
+        assert found["q\0r"]["mrr_at_10_score"] == pytest.approx(1 / (place + 1))
+        assert found["q\0s"]["mrr_at_10_score"] == pytest.approx(1 / (6 - place))
+
+
+def test_a_grade_that_trec_eval_cannot_hold_is_refused() -> None:
+    assert per_query({"q": ["a"]}, {"q": {"a": 1_000}})["q"]["ndcg_at_10_score"] == 1
+    with pytest.raises(BadRecord, match="Expected grades up to 1,000,000, found 1000000000000.0"):
+        per_query({"q": ["a"]}, {"q": {"a": 1e12}})
