@@ -70,6 +70,15 @@ def test_too_few_documents_asked_for_still_hold_all_that_is_judged(dataset: Data
     assert set(read_task(dataset, "test", documents=1).document_ids) == {"d0", "d1"}
 
 
+def test_a_part_of_the_documents_does_not_depend_on_their_order(tmp_path: Path) -> None:
+    turned = dict(reversed(TEXTS.items()))
+    parts = [
+        read_task(asked(tmp_path / name, texts, {"q0": "a"}, JUDGED[:3]), "test", documents=6)
+        for name, texts in (("one", TEXTS), ("two", turned))
+    ]
+    assert set(parts[0].document_ids) == set(parts[1].document_ids)
+
+
 def test_a_quick_look_is_the_mean_over_queries(tmp_path: Path) -> None:
     judged: list[Judged] = [("q0", "d0", 1, "dev"), ("q1", "d9", 1, "dev")]
     dataset = asked(tmp_path / "d", TEXTS, {"q0": "a", "q1": "aaab"}, judged)

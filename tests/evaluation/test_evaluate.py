@@ -92,6 +92,11 @@ def test_queries_hang_together_by_the_group_of_their_answer(evidence: Evidence) 
     assert (found.n, found.clusters) == (80, 27)
 
 
+def test_a_cohort_has_the_clusters_of_its_own_queries(evidence: Evidence) -> None:
+    found = {c.value: c.base.clusters for c in evidence.report.cohorts if c.name == "map_score"}
+    assert found == {"big": 20, "other": 7, "even": 27, "odd": 27}
+
+
 def test_small_cohorts_are_pooled(evidence: Evidence) -> None:
     sizes = {
         (c.field, c.value): c.base.n

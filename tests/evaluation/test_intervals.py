@@ -59,7 +59,11 @@ def test_too_little_to_say_says_nothing() -> None:
 
 
 def test_the_interval_holds_the_mean_and_stays_in_the_span() -> None:
-    for values in ([1.0] * 25, [0.0] * 24 + [1.0], [1.0] * 60):
+    for values in (
+        [1.0] * 25,
+        [0.0] * 24 + [1.0],
+        *([k / 10] * n for k in range(10) for n in (60, 99)),
+    ):
         found = estimate(values, [str(i) for i in range(len(values))], span=(0, 1))
         assert 0 <= found.low <= found.mean <= found.high <= 1  # type: ignore[operator]
 

@@ -90,5 +90,5 @@ def test_an_id_may_hold_any_character() -> None:
 
 def test_a_grade_that_trec_eval_cannot_hold_is_refused() -> None:
     assert per_query({"q": ["a"]}, {"q": {"a": 1_000}})["q"]["ndcg_at_10_score"] == 1
-    with pytest.raises(BadRecord, match="Expected grades up to 1,000,000, found 1000000000000.0"):
+    with pytest.raises(BadRecord, match="Expected grades up to 1,000,000, found 1000"):
         per_query({"q": ["a"]}, {"q": {"a": 1e12}})

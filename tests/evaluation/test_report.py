@@ -80,6 +80,14 @@ def test_a_report_of_another_version_is_refused(same: Evidence, tmp_path: Path) 
         read_report(tmp_path)
 
 
+def test_alignment_is_the_mean_over_the_answers_of_a_query(tmp_path: Path) -> None:
+    documents = {"same": "ab", "apart": "cd", "none": "ef"}
+    judged = [("q", "same", 1.0, "test"), ("q", "apart", 1.0, "test"), ("q", "none", 0.0, "test")]
+    dataset = asked(tmp_path / "d", documents, {"q": "ab"}, judged)  # type: ignore[arg-type]
+    found = evaluate(LetterEncoder(), None, dataset, Evaluation()).report
+    assert found.measure("alignment_loss").base.mean == pytest.approx((0 + 2) / 2)
+
+
 def test_hits_are_kept_query_by_query(same: Evidence, tmp_path: Path) -> None:
     write_per_query(same, tmp_path)
     table = pq.read_table(tmp_path / "per_query.parquet").to_pylist()
@@ -114,6 +122,7 @@ def test_a_field_whose_values_are_all_rare_makes_no_cohort(tmp_path: Path) -> No
     with write_dataset(tmp_path / "d", licence="CC0-1.0", parents=[]) as writer:
         for i in range(40):
             fields = {"rare": f"v{i % 4}", "half": i % 2 == 0, "unique": i}
+            fields["many"] = str(max(i, 19))  # 21 values, one of them of twenty queries
             writer.add(Document(id=f"d{i}", content=f"{i} apple", source="x"))
             writer.add(Query(id=f"q{i}", content=f"{i} apple", source="x", fields=fields))
             writer.add(Judgment(query_id=f"q{i}", document_id=f"d{i}", grade=1, split="test",
