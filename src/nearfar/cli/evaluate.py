@@ -44,7 +44,6 @@ def evaluate(
 
 def show_table(report: "Report") -> None:
     """Print the measures of a report with their intervals."""
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -52,7 +51,7 @@ def show_table(report: "Report") -> None:
     from nearfar.evaluation.report import SHORT_NAMES, headline, span
 
     names = ("base", "tuned", "difference") if report.tuned else ("base",)
-    table = Table("", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table("", box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for name in names:
         table.add_column(name if report.tuned else "", justify="right", no_wrap=True)
     colours = {"better": "green", "worse": "red", "unclear": ""}
