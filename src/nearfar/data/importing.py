@@ -94,14 +94,7 @@ def import_source(
             prefix=f".{folder.name}.", suffix=".import", dir=folder.parent
         ) as staging:
             fresh = _written(Path(staging) / "dataset", reader, options, progress)
-            unchanged = standing is not None and standing.manifest == fresh.manifest
-            if standing and standing.digest != fresh.digest and not replace:
-                raise BadFile(
-                    f"{folder}: another dataset stands there ({_size(standing)}; this one has "
-                    f"{_size(fresh)}). Name another folder, or ask for it to be replaced."
-                )
-            if not unchanged:
-                _move(fresh.folder, folder)
+            unchanged = _take_place(fresh, folder, standing, replace)
     except OSError as error:
         raise BadFile(f"{folder}: cannot write the dataset ({error}). Is there room?") from error
     dataset = Dataset.open(folder)
@@ -170,6 +163,19 @@ def _hash(files: list[Path]) -> dict[str, Any]:
         return {"sha256": next(iter(hashes.values()))}
     listed = canonical_json(hashes).encode()
     return {"files": len(files), "sha256": hashlib.sha256(listed).hexdigest()}
+
+
+def _take_place(fresh: Dataset, folder: Path, standing: Dataset | None, replace: bool) -> bool:
+    """Move a dataset to where it shall stand; return True if it stands there already."""
+    if standing and standing.manifest == fresh.manifest:
+        return True
+    if standing and standing.digest != fresh.digest and not replace:
+        raise BadFile(
+            f"{folder}: another dataset stands there ({_size(standing)}; this one has "
+            f"{_size(fresh)}). Name another folder, or ask for it to be replaced."
+        )
+    _move(fresh.folder, folder)
+    return False
 
 
 def _move(fresh: Path, folder: Path) -> None:
