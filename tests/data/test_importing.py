@@ -70,13 +70,14 @@ def test_a_licence_that_was_corrected_is_taken_without_asking(tmp_path: Path) ->
     assert again.dataset.manifest["licence"] == "CC0-1.0"
 
 
-def test_what_is_no_dataset_is_never_replaced(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["diary.txt", "manifest.json"])
+def test_what_is_no_dataset_is_never_replaced(tmp_path: Path, name: str) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    (home / "diary.txt").write_text("dear diary")
+    (home / name).write_text('{"name": "a web page"}')
     with pytest.raises(BadFile, match="expected a dataset to replace"):
         import_source(pairs(tmp_path / "a.jsonl"), home, ImportOptions(), replace=True)
-    assert (home / "diary.txt").read_text() == "dear diary"
+    assert (home / name).read_text() == '{"name": "a web page"}'
 
 
 def test_an_empty_folder_is_filled(tmp_path: Path) -> None:

@@ -253,13 +253,22 @@ def require_replaceable(folder: Path) -> None:
     Raises:
         BadFile: something else stands at that path.
     """
-    if not folder.exists() or (folder / "manifest.json").is_file():
+    if not folder.exists() or _is_dataset(folder):
         return
     if not folder.is_dir() or any(folder.iterdir()):
         raise BadFile(
             f"{folder}: expected a dataset to replace, found something else, which is left as it "
             "is. Name another folder, or remove this one first."
         )
+
+
+def _is_dataset(folder: Path) -> bool:
+    """Tell whether a dataset of any version stands there: web pages have manifests too."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and {"format", "digest", "rows"} <= manifest.keys()
 
 
 def _require_text(kind: str, text: Document | Query) -> None:
