@@ -73,7 +73,7 @@ def cohort_bars(cohorts: Sequence[Measure], name: str = "ndcg_at_10_score") -> s
                              label=label if place == 0 else None)  # fmt: skip
                 if found.low is not None:
                     axes[0].plot([found.low, found.high], [place + offset] * 2, color=INK)
-        labels = [f"{c.field.partition('.')[2]} = {c.value}  (n {c.base.n})" for c in shown]
+        labels = [f"{c.field.replace('.', ' ')} = {c.value}  (n {c.base.n})" for c in shown]
         axes[0].set_yticks(range(len(shown)), labels)
         axes[0].invert_yaxis()
         axes[0].set(xlabel="nDCG@10, lines are 95 % intervals", xlim=(0, 1))
