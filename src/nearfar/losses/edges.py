@@ -28,8 +28,11 @@ class Edges:
 
     @property
     def positive(self) -> Bool[Tensor, " E"]:
-        """Which edges join a query to an answer."""
-        return self.grade > 0
+        """Which edges join a query to an answer that it is to be pulled to."""
+        answers = self.grade > 0
+        if self.excluded is None:
+            return answers
+        return answers & ~self.excluded[self.query, self.document]
 
     def to(self, device: torch.device) -> "Edges":
         """Return the same edges on another device."""

@@ -10,7 +10,6 @@ config.json, model.safetensors, tokenizer files
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,43 +53,63 @@ def read_layout(folder: Path) -> Layout:
     """
     if not (folder / "modules.json").is_file():
         return Layout(transformer=folder)
-    modules = [
-        (str(module["type"]).rsplit(".", 1)[-1], folder / module["path"])
-        for module in _json(folder / "modules.json")
-    ]
+    modules = _read_modules(folder)
     kinds = [kind for kind, _ in modules]
     unknown = sorted(set(kinds) - set(_KNOWN_MODULES))
     if unknown or kinds[:2] != ["Transformer", "Pooling"] or "Normalize" in kinds[:-1]:
         raise BadModel(
             f"{folder / 'modules.json'}: expected Transformer, Pooling, any Dense and at most one "
-            f"Normalize in this order, found {', '.join(kinds)}. This model cannot be loaded."
+            f"Normalize in this order, found {', '.join(kinds) or 'none'}. "
+            "This model cannot be loaded."
         )
     transformer, pooling = modules[0][1], modules[1][1]
-    prompts = _optional_json(folder / "config_sentence_transformers.json").get("prompts") or {}
+    prompts = _read_prompts(folder / "config_sentence_transformers.json")
     return Layout(
         transformer=transformer,
         pooling=_read_pooling(pooling / "config.json"),
         dense=tuple(path for kind, path in modules if kind == "Dense"),
         normalised="Normalize" in kinds,
-        query_prompt=prompts.get("query") or "",
-        document_prompt=next((prompts[n] for n in _DOCUMENT_PROMPTS if n in prompts), "") or "",
+        query_prompt=prompts.get("query", ""),
+        document_prompt=next((prompts[n] for n in _DOCUMENT_PROMPTS if n in prompts), ""),
         max_tokens=_read_max_tokens(transformer / "sentence_bert_config.json"),
     )
 
 
+def _read_modules(folder: Path) -> list[tuple[str, Path]]:
+    """Return the kind and the place of each module of the chain."""
+    path = folder / "modules.json"
+    found = _json(path)
+    try:
+        return [(str(one["type"]).rsplit(".", 1)[-1], folder / one["path"]) for one in found]
+    except (TypeError, KeyError) as error:
+        raise BadModel(f"{path}: expected a list of modules, each with type and path.") from error
+
+
+def _read_prompts(path: Path) -> dict[str, str]:
+    config = _object(path) if path.is_file() else {}
+    prompts = config.get("prompts") or {}
+    if not isinstance(prompts, dict) or any(
+        not isinstance(prompt, str | None) for prompt in prompts.values()
+    ):
+        raise BadModel(f"{path}: expected prompts as texts with a name each, found {prompts!r}.")
+    return {name: prompt or "" for name, prompt in prompts.items()}
+
+
 def _read_max_tokens(path: Path) -> int | None:
-    config = _optional_json(path)
+    config = _object(path) if path.is_file() else {}
     if config.get("do_lower_case"):
         raise BadModel(
             f"{path}: do_lower_case outside the tokenizer is not supported. "
             "Save the model again with a tokenizer that lower-cases by itself."
         )
-    found = config.get("max_seq_length")
-    return None if found is None else int(found)
+    found: int | None = config.get("max_seq_length")
+    if not isinstance(found, int | None):
+        raise BadModel(f"{path}: expected max_seq_length as a whole number, found {found!r}.")
+    return found
 
 
 def _read_pooling(path: Path) -> tuple[str, ...]:
-    config = _json(path)
+    config = _object(path)
     if config.get("include_prompt", True) is False:
         raise BadModel(
             f"{path}: pooling that leaves out the prompt (include_prompt = false) is not "
@@ -99,9 +118,9 @@ def _read_pooling(path: Path) -> tuple[str, ...]:
     modes = config.get("pooling_mode")
     if modes is None:
         modes = [mode for key, (mode, _) in _POOLING_KEYS.items() if config.get(key)]
-    modes = [modes] if isinstance(modes, str) else list(modes) or ["mean"]
-    if unknown := [mode for mode in modes if mode not in _OURS]:
-        raise BadModel(f"{path}: expected a pooling of {', '.join(_OURS)}, found {unknown}.")
+    modes = [modes] if isinstance(modes, str) else modes or ["mean"]
+    if not isinstance(modes, list) or not all(str(mode) in _OURS for mode in modes):
+        raise BadModel(f"{path}: expected a pooling of {', '.join(_OURS)}, found {modes}.")
     return tuple(_OURS[mode] for mode in modes)
 
 
@@ -116,11 +135,10 @@ def write_layout(folder: Path, layout: Layout, dim: int) -> None:
         {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
         for i, (kind, path) in enumerate(chain)
     ]
-    pooling = {key: ours in layout.pooling for key, (_, ours) in _POOLING_KEYS.items()}
     prompts = {"query": layout.query_prompt, "document": layout.document_prompt}
     files: dict[str, Any] = {
         "modules.json": modules,
-        "1_Pooling/config.json": {"word_embedding_dimension": dim, **pooling},
+        "1_Pooling/config.json": _pooling_facts(layout.pooling, dim),
         "sentence_bert_config.json": {
             "max_seq_length": layout.max_tokens,
             "do_lower_case": False,
@@ -140,9 +158,20 @@ def write_layout(folder: Path, layout: Layout, dim: int) -> None:
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _optional_json(path: Path) -> Mapping[str, Any]:
-    found = _json(path) if path.is_file() else {}
-    return found if isinstance(found, dict) else {}
+def _pooling_facts(pooling: tuple[str, ...], dim: int) -> dict[str, Any]:
+    flags = {key: ours in pooling for key, (_, ours) in _POOLING_KEYS.items()}
+    if pooling == tuple(ours for _, ours in _POOLING_KEYS.values() if ours in pooling):
+        return {"word_embedding_dimension": dim, **flags}
+    # Flags keep no order. Only version 6 of the library reads names, so only here.
+    theirs = {ours: mode for mode, ours in _OURS.items()}
+    return {"embedding_dimension": dim, "pooling_mode": [theirs[ours] for ours in pooling]}
+
+
+def _object(path: Path) -> dict[str, Any]:
+    found = _json(path)
+    if not isinstance(found, dict):
+        raise BadModel(f"{path}: expected a JSON object, found {type(found).__name__}.")
+    return found
 
 
 def _json(path: Path) -> Any:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from nearfar.errors import BadModel
 from nearfar.fingerprint import file_sha256
+from nearfar.model.layout import read_layout
 
 _PACKAGE = "package:"
 _MARKS = ("modules.json", "config.json")  # a folder with one of these holds a model
@@ -25,13 +26,25 @@ def locate(name: str, *, revision: str | None = None, sha256: str | None = None)
     """
     if name.startswith(_PACKAGE):
         folder = _in_package(name.removeprefix(_PACKAGE))
-    elif Path(name).is_dir():
+    elif _is_folder(name):
         folder = Path(name)
     else:
         folder = _on_hub(name, revision)
     if sha256 is not None:
         _require_weights(folder, sha256)
     return folder
+
+
+def said(error: Exception) -> str:
+    """Return in one line what a library said as it gave up, or what its error is called."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return Path(name).is_dir()
+    except OSError:  # longer than a name may be
+        return False
 
 
 def _in_package(package: str) -> Path:
@@ -61,17 +74,17 @@ def _on_hub(name: str, revision: str | None) -> Path:
     try:
         return Path(snapshot_download(name, revision=revision, ignore_patterns=unused))
     except (OSError, HFValidationError, ValueError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BadModel(
             f"{name}: expected a model folder, package:NAME or the id of a model on the hub. "
-            f"There is no such folder here, and the hub answered: {first}"
+            f"There is no such folder here, and the hub answered: {said(error)}"
         ) from error
 
 
 def _require_weights(folder: Path, sha256: str) -> None:
-    files = [folder / name for name in _WEIGHTS if (folder / name).is_file()]
+    place = read_layout(folder).transformer  # where they are loaded from
+    files = [place / name for name in _WEIGHTS if (place / name).is_file()]
     if not files:
-        raise BadModel(f"{folder}: expected {' or '.join(_WEIGHTS)} to hold against its SHA-256.")
+        raise BadModel(f"{place}: expected {' or '.join(_WEIGHTS)} to hold against its SHA-256.")
     found = file_sha256(files[0])
     if found != sha256.lower():
         raise BadModel(

@@ -3,9 +3,12 @@
 Shapes: B texts, L tokens of the longest, H numbers per token, D dimensions of a vector.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,6 +17,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from nearfar.errors import BadModel
+from nearfar.fingerprint import fingerprint
+from nearfar.model.locate import said
 from nearfar.model.pooling import POOLINGS
 from nearfar.vectors.similarity import unit
 
@@ -21,6 +26,15 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
     f"{kind.__module__}.{kind.__qualname__}": kind
     for kind in (nn.Identity, nn.Tanh, nn.ReLU, nn.GELU, nn.SiLU, nn.Sigmoid)
 }
+# What of a configuration moves no vector; all else is of the space, so that no choice of a
+# family that is yet to come can be forgotten. Dropout and names starting with _ do not either.
+_STILL = frozenset({
+    "transformers_version", "architectures", "dtype", "torch_dtype", "auto_map", "use_cache",
+    "initializer_range", "initializer_factor", "initializer_cutoff_factor", "problem_type",
+    "gradient_checkpointing", "chunk_size_feed_forward", "deterministic_flash_attn",
+    "tie_word_embeddings", "return_dict", "output_attentions", "output_hidden_states",
+    "id2label", "label2id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id",
+})  # fmt: skip
 
 
 class Dense(nn.Module):
@@ -43,12 +57,25 @@ class Dense(nn.Module):
         Raises:
             BadModel: it uses an activation or a residual that nearfar does not know.
         """
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        name = config.get("activation_function", "torch.nn.modules.activation.Tanh")
-        if name not in _ACTIVATIONS or config.get("use_residual"):
+        try:
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            return cls._read(folder, config)
+        except BadModel:
+            raise
+        except Exception as error:  # a damaged file can raise anything
             raise BadModel(
-                f"{folder / 'config.json'}: expected a plain layer with one of "
-                f"{', '.join(_ACTIVATIONS)}, found {name}."
+                f"{folder}: expected a Dense layer with config.json and its weights. "
+                f"The loader said: {said(error)}"
+            ) from error
+
+    @classmethod
+    def _read(cls, folder: Path, config: dict[str, Any]) -> "Dense":
+        name = config.get("activation_function", "torch.nn.modules.activation.Tanh")
+        of = config.get("module_input_name", "sentence_embedding")
+        if name not in _ACTIVATIONS or config.get("use_residual") or of != "sentence_embedding":
+            raise BadModel(
+                f"{folder / 'config.json'}: expected a layer of the pooled vector, without "
+                f"residual, with one of {', '.join(_ACTIVATIONS)}; found {config}."
             )
         linear = nn.Linear(config["in_features"], config["out_features"], config.get("bias", True))
         dense = cls(linear, _ACTIVATIONS[name]())
@@ -89,13 +116,46 @@ class TextNetwork(nn.Module):
         self.normalised = normalised
 
     @property
+    def layers(self) -> list[Dense]:
+        """The layers after the pooling."""
+        return [layer for layer in self.dense if isinstance(layer, Dense)]
+
+    @property
     def dim(self) -> int:
         """How many numbers a vector has."""
-        if len(self.dense):
-            last = self.dense[-1]
-            assert isinstance(last, Dense)
-            return last.linear.out_features
+        if self.layers:
+            return self.layers[-1].linear.out_features
         return int(self.transformer.config.hidden_size) * len(self.pooling)
+
+    def weights_sha256(self) -> str:
+        """Return the SHA-256 of all weights that can move a vector."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.state_dict().items()):
+            # Its own pooler is not used, and is random where the checkpoint has none.
+            if ".pooler." in name:
+                continue
+            digest.update(f"{name} {tuple(tensor.shape)} ".encode())
+            digest.update(tensor.detach().float().cpu().contiguous().numpy())
+        return digest.hexdigest()
+
+    def architecture(self) -> str:
+        """Return the fingerprint of what moves a vector even if the weights stay the same.
+
+        Only what differs from the defaults of its family counts: a choice that a later version
+        of the library adds, at its default, gives no new name.
+        """
+        config = self.transformer.config
+        defaults: dict[str, Any] = {}
+        with suppress(Exception):  # some families have none
+            defaults = type(config)().to_dict()
+        choices = {
+            name: value
+            for name, value in config.to_dict().items()
+            if (name not in defaults or defaults[name] != value)
+            and not (name in _STILL or name.startswith("_") or "dropout" in name)
+        }
+        layers = [repr(layer) for layer in self.layers]
+        return fingerprint({"family": config.model_type, "choices": choices, "dense": layers})
 
     def forward(self, ids: Int[Tensor, "B L"], real: Bool[Tensor, "B L"]) -> Float[Tensor, "B D"]:
         """Return one float32 vector per text."""

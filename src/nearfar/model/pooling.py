@@ -1,7 +1,7 @@
 """From one vector per token to one vector per text.
 
 Shapes: B texts, L tokens of the longest, H numbers per token. Texts are padded on the right,
-so the tokens of a text are the first ones of its row.
+so the tokens of a text are the first ones of its row; every text has at least one.
 """
 
 from collections.abc import Callable
@@ -65,4 +65,4 @@ def _sum(tokens: Tensor, real: Tensor) -> Tensor:
 
 
 def _count(real: Tensor) -> Tensor:
-    return real.sum(1, keepdim=True).clamp(min=1)
+    return real.sum(1, keepdim=True)

@@ -6,6 +6,8 @@ from typing import Any
 from nearfar.errors import BadFile, SpaceMismatch
 from nearfar.fingerprint import fingerprint
 
+_DIGESTS = ("weights", "architecture", "tokenizer")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddingSpace:
@@ -47,15 +49,15 @@ class EmbeddingSpace:
         Raises:
             BadFile: choices are missing or unknown, or the fingerprint is not theirs.
         """
-        choices = {name: value for name, value in facts.items() if name != "fingerprint"}
         try:
-            space = cls(**choices)
-        except TypeError as error:
+            space = cls(**{name: facts[name] for name in facts if name != "fingerprint"})
+            fingerprint = space.fingerprint
+        except (TypeError, ValueError) as error:
             raise BadFile(f"{where}: not the description of a space ({error}).") from error
-        if space.fingerprint != facts.get("fingerprint"):
+        if fingerprint != facts.get("fingerprint"):
             raise BadFile(
                 f"{where}: the space says it is {facts.get('fingerprint')}, but its choices make "
-                f"{space.fingerprint}. The file was changed by hand; build it again."
+                f"{fingerprint}. The file was changed by hand; build it again."
             )
         return space
 
@@ -69,8 +71,7 @@ def require_same_space(ours: EmbeddingSpace, theirs: EmbeddingSpace, *, to: str)
     if ours == theirs:
         return
     differences = "\n".join(
-        f"  {field.name}: {_short(getattr(ours, field.name))} here, "
-        f"{_short(getattr(theirs, field.name))} there"
+        f"  {field.name}: {_shown(field.name, ours)} here, {_shown(field.name, theirs)} there"
         for field in fields(EmbeddingSpace)
         if getattr(ours, field.name) != getattr(theirs, field.name)
     )
@@ -81,6 +82,7 @@ def require_same_space(ours: EmbeddingSpace, theirs: EmbeddingSpace, *, to: str)
     )
 
 
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 24 else f"{text[:21]}...{text[-1]}"
+def _shown(name: str, space: EmbeddingSpace) -> str:
+    value = getattr(space, name)
+    # Of a digest the beginning will do; of two long prompts only the end may differ.
+    return f"{value[:16]}..." if name in _DIGESTS and len(value) > 16 else repr(value)

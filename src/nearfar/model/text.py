@@ -1,21 +1,16 @@
 """TextEncoder: any transformer encoder of the field as an Encoder."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging as transformers_logging
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from nearfar.errors import BadModel, BadSetting
-from nearfar.fingerprint import fingerprint
 from nearfar.model.layout import Layout, read_layout, write_layout
 from nearfar.model.locate import locate
 from nearfar.model.microbatches import micro_batches, pad
@@ -24,20 +19,14 @@ from nearfar.model.pooling import POOLINGS
 from nearfar.model.precision import Precision, choose_device, choose_precision, in_precision
 from nearfar.model.space import EmbeddingSpace
 from nearfar.model.tokens import TextToTokens
+from nearfar.model.transformer import places, quiet, read_transformer
 from nearfar.progress import Progress, silent
 from nearfar.records import Role
 
 # About 2,000 tokens at once fill the caches of a core; more is slower on a CPU (LOG.md).
 _TOKENS_PER_CHUNK = {"cpu": 2_048, "cuda": 65_536}
 _TEXTS_PER_TOKENISATION = 2_048
-_TOKENIZER_FILES = ("tokenizer.json", "vocab.*", "*.model", "tekken.json")
-# What of a configuration moves a vector even if the weights stay the same.
-_ARCHITECTURE = (
-    "model_type", "hidden_act", "hidden_size", "intermediate_size", "num_hidden_layers",
-    "num_attention_heads", "num_key_value_heads", "layer_norm_eps", "rms_norm_eps",
-    "position_embedding_type", "rope_theta", "rope_parameters", "sliding_window", "is_decoder",
-    "is_causal",
-)  # fmt: skip
+_TOKENS_UNLESS_SAID = 512  # of a model that knows no end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +51,7 @@ class TextEncoder:
     network: TextNetwork
     tokens: TextToTokens
     precision: torch.dtype
-    _space: tuple[tuple[int, ...], EmbeddingSpace] | None = field(default=None, repr=False)
+    _space: tuple[tuple[Any, ...], EmbeddingSpace] | None = field(default=None, repr=False)
 
     @classmethod
     def load(cls, name: str | Path, settings: TextSettings | None = None) -> "TextEncoder":
@@ -80,9 +69,10 @@ class TextEncoder:
         folder = locate(str(name), revision=settings.revision, sha256=settings.sha256)
         layout = _choose(read_layout(folder), settings)
         device = choose_device(settings.device)
-        transformer, tokenizer = _load_transformer(layout.transformer)
+        transformer, tokenizer = read_transformer(layout.transformer)
         dense = [Dense.read(path) for path in layout.dense]
         network = TextNetwork(transformer, layout.pooling, dense, layout.normalised)
+        _require_whole(network, folder)
         tokens = TextToTokens(
             tokenizer,
             layout.query_prompt,
@@ -105,10 +95,12 @@ class TextEncoder:
         # Weights that may learn are hashed each time: fused optimisers change them unseen.
         if any(weight.requires_grad for weight in self.network.parameters()):
             return self._describe()
-        # Any other change in place raises the version of a tensor.
-        version = tuple(tensor._version for tensor in self.network.state_dict().values())
-        if self._space is None or self._space[0] != version:
-            self._space = (version, self._describe())
+        # Any other change in place raises the version of a tensor, or puts another in its
+        # place; only a write through `.data` into frozen weights goes unseen.
+        weights = [(w.data_ptr(), w._version) for w in self.network.state_dict().values()]
+        state = (self.tokens, self.network.pooling, self.network.normalised, weights)
+        if self._space is None or self._space[0] != state:
+            self._space = (state, self._describe())
         return self._space[1]
 
     def thaw(self) -> None:
@@ -146,9 +138,9 @@ class TextEncoder:
 
     def save(self, folder: Path) -> None:
         """Fill an empty folder so that `SentenceTransformer(folder)` gives the same vectors."""
-        dense = [module for module in self.network.dense if isinstance(module, Dense)]
+        dense = self.network.layers
         names = [Path(f"{place}_Dense") for place in range(2, 2 + len(dense))]
-        with _quiet():
+        with quiet():
             self.network.transformer.save_pretrained(folder)
             tokenizer = self.tokens.tokenizer
             tokenizer.model_max_length = self.tokens.max_tokens
@@ -185,12 +177,9 @@ class TextEncoder:
         return result.cpu()
 
     def _describe(self) -> EmbeddingSpace:
-        config = self.network.transformer.config
-        architecture = {name: getattr(config, name, None) for name in _ARCHITECTURE}
-        layers = [repr(module) for module in self.network.dense]
         return EmbeddingSpace(
-            weights=_digest(self.network),
-            architecture=fingerprint(architecture | {"dense": layers}),
+            weights=self.network.weights_sha256(),
+            architecture=self.network.architecture(),
             tokenizer=self.tokens.digest(),
             query_prompt=self.tokens.query_prompt,
             document_prompt=self.tokens.document_prompt,
@@ -205,83 +194,41 @@ def _choose(layout: Layout, settings: TextSettings) -> Layout:
     names = ("pooling", "normalised", "query_prompt", "document_prompt", "max_tokens")
     chosen = {name: getattr(settings, name) for name in names}
     layout = replace(layout, **{name: value for name, value in chosen.items() if value is not None})
-    if unknown := [kind for kind in layout.pooling if kind not in POOLINGS]:
-        raise BadSetting(f"model.pooling must be of {', '.join(POOLINGS)}, got {unknown[0]!r}.")
+    pooling = layout.pooling
+    if isinstance(pooling, str) or not pooling or not set(pooling) <= set(POOLINGS):
+        raise BadSetting(
+            f"model.pooling must be a list of {', '.join(POOLINGS)}, got {settings.pooling!r}."
+        )
     return layout
 
 
-def _load_transformer(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    # Without these the loader makes up a tokenizer that knows no word.
-    if not any(any(folder.glob(pattern)) for pattern in _TOKENIZER_FILES):
-        raise BadModel(
-            f"{folder}: expected a tokenizer ({', '.join(_TOKENIZER_FILES)}), found "
-            f"{_inside(folder)}. Copy the tokenizer's files there."
-        )
-    try:
-        with _quiet():
-            transformer, found = AutoModel.from_pretrained(
-                folder, dtype=torch.float32, output_loading_info=True
+def _require_whole(network: TextNetwork, folder: Path) -> None:
+    width = int(network.transformer.config.hidden_size) * len(network.pooling)
+    for layer in network.layers:
+        if layer.linear.in_features != width:
+            raise BadModel(
+                f"{folder}: a Dense layer expects {layer.linear.in_features} numbers, but gets "
+                f"{width} from what stands before it (pooling {'+'.join(network.pooling)})."
             )
-            tokenizer = AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise BadModel(
-            f"{folder}: expected a model with config.json, model.safetensors and a tokenizer, "
-            f"found {_inside(folder)}. The loader said: {str(error).strip().splitlines()[0]}"
-        ) from error
-    # A transformer without its own pooler is whole: nearfar pools by itself.
-    missing = sorted(key for key in found["missing_keys"] if "pooler" not in key)
-    if missing:
-        raise BadModel(
-            f"{folder}: the weights lack {len(missing)} tensors of {type(transformer).__name__}, "
-            f"such as {missing[0]}. They belong to another kind of model than config.json says."
-        )
-    return transformer, tokenizer
-
-
-def _inside(folder: Path) -> str:
-    return ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
+        width = layer.linear.out_features
+    for name, weight in network.named_parameters():
+        if not weight.isfinite().all():
+            raise BadModel(
+                f"{folder}: the weights {name} hold NaN or infinity, and so would every vector. "
+                "The training behind them went wrong, or the file is damaged; take another."
+            )
 
 
 def _max_tokens(
     layout: Layout, transformer: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 ) -> int:
-    places = getattr(transformer.config, "max_position_embeddings", None)
-    if places is not None and getattr(transformer.config, "model_type", "") in _OFFSET_POSITIONS:
-        places -= int(transformer.config.pad_token_id) + 1  # the first places are never used
-    asked = layout.max_tokens or min(int(tokenizer.model_max_length), places or 512)
-    if places is not None and asked > places:
-        raise BadSetting(f"model.max_tokens must be at most {places} for this model, got {asked}.")
+    most = places(transformer)
+    asked = layout.max_tokens
+    if asked is None:
+        asked = min(int(tokenizer.model_max_length), most or _TOKENS_UNLESS_SAID)
+    if most is not None and asked > most:
+        raise BadSetting(f"model.max_tokens must be at most {most} for this model, got {asked}.")
     smallest = tokenizer.num_special_tokens_to_add() + 1
     if asked < smallest:
         raise BadSetting(f"model.max_tokens must be at least {smallest}, got {asked}.")
     return asked
-
-
-_OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "xlm-roberta-xl")
-
-
-def _digest(network: TextNetwork) -> str:
-    """Return the SHA-256 of all weights that can move a vector."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        # Its own pooler is not used, and is random where the checkpoint has none.
-        if ".pooler." in name:
-            continue
-        digest.update(f"{name} {tuple(tensor.shape)} ".encode())
-        digest.update(tensor.detach().float().cpu().contiguous().numpy())
-    return digest.hexdigest()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the library's own bars and warnings from the terminal; what matters is checked."""
-    switches = cast(Any, transformers_logging)  # they carry no types
-    level, bars = switches.get_verbosity(), switches.is_progress_bar_enabled()
-    switches.set_verbosity_error()
-    switches.disable_progress_bar()
-    try:
-        yield
-    finally:
-        switches.set_verbosity(level)
-        if bars:
-            switches.enable_progress_bar()

@@ -45,38 +45,58 @@ class TextToTokens:
 
     def prompted(self, content: str, role: Role) -> str:
         """Return the text as the model sees it."""
-        return (self.query_prompt if role == "query" else self.document_prompt) + content
+        return {"query": self.query_prompt, "document": self.document_prompt}[role] + content
 
     def __call__(self, contents: Sequence[str], role: Role) -> Tokens:
-        """Return the ids of each content, prompt and special tokens included."""
+        """Return the ids of each content, prompt and special tokens included.
+
+        A text without a single token, special ones included, is read as one token of padding:
+        it must have some vector, and the same in any company.
+
+        Raises:
+            ValueError: one text came instead of a list of texts.
+        """
         if not contents:
             return Tokens([], [])
-        found = self._tokenise([self.prompted(content, role) for content in contents])
+        found = self._tokenise(self._prompted(contents, role))
+        rows = [row or [self.pad_id] for row in found["input_ids"]]
         if found.encodings is not None:
-            truncated = [bool(encoding.overflowing) for encoding in found.encodings]
-        else:  # a tokenizer in plain Python does not tell: a full row may have been cut
-            truncated = [len(row) >= self.max_tokens for row in found["input_ids"]]
-        return Tokens(found["input_ids"], truncated)
+            return Tokens(rows, [bool(encoding.overflowing) for encoding in found.encodings])
+        # A tokenizer in plain Python does not tell: full rows are counted without the limit.
+        full = [i for i, row in enumerate(rows) if len(row) >= self.max_tokens]
+        lengths = self.count([contents[i] for i in full], role)
+        cut = {i for i, length in zip(full, lengths, strict=True) if length > self.max_tokens}
+        return Tokens(rows, [i in cut for i in range(len(rows))])
 
     def count(self, contents: Sequence[str], role: Role) -> list[int]:
         """Return how many tokens each content has, without the limit."""
-        if not contents:
-            return []
-        prompted = [self.prompted(content, role) for content in contents]
-        found = self.tokenizer(prompted, return_attention_mask=False, verbose=False)
-        return [len(row) for row in found["input_ids"]]
+        return [len(row) for row in self._whole(self._prompted(contents, role))]
 
     def digest(self) -> str:
-        """Return the SHA-256 of the vocabulary and of what fixed probe texts become.
+        """Return the SHA-256 of the vocabulary and of what probe texts become.
 
         Behaviour rather than the tokenizer's file: the same tokenizer, saved by another
         version of the library, keeps its name.
         """
-        facts = {
-            "vocabulary": sorted(self.tokenizer.get_vocab().items()),
-            "probes": [self.tokenizer(probe)["input_ids"] for probe in _PROBES],
-        }
+        vocabulary = sorted(self.tokenizer.get_vocab().items())
+        # A tokenizer that knows none of the probes' words shows itself by its own.
+        words = [word for word, _ in vocabulary if word.isalpha()][:100]
+        own = [" ".join(words).swapcase(), "  ".join(f"{word}\u0301" for word in words)]
+        facts = {"vocabulary": vocabulary, "probes": self._whole([*_PROBES, *own])}
         return hashlib.sha256(canonical_json(facts).encode()).hexdigest()
+
+    def _prompted(self, contents: Sequence[str], role: Role) -> list[str]:
+        if isinstance(contents, str):
+            raise ValueError(f"expected a list of texts, got the text {contents[:40]!r}.")
+        return [self.prompted(content, role) for content in contents]
+
+    def _whole(self, texts: list[str]) -> list[list[int]]:
+        if not texts:
+            return []
+        # Not verbose: it would warn on the terminal of texts that are longer than the limit.
+        found = self.tokenizer(texts, return_attention_mask=False, verbose=False)
+        rows: list[list[int]] = found["input_ids"]
+        return rows
 
     def _tokenise(self, texts: list[str]) -> Any:
         return self.tokenizer(
