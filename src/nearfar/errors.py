@@ -7,6 +7,7 @@ NearfarError
 ├── BadModel         a model folder cannot be loaded, or is not the one that was asked for
 ├── SpaceMismatch    vectors of two different spaces were about to be compared
 ├── Diverged         training has stopped making sense: a loss or a weight is not a number
+├── RankLost         a process of a run of several ended before the others
 └── Stopped          someone asked long work to stop; what is done is kept
 
 A message says what was expected, what was found, where, and what to do next.
@@ -40,6 +41,10 @@ class SpaceMismatch(NearfarError):
 
 class Diverged(NearfarError):
     """Training has stopped making sense: a loss or a weight is not a number."""
+
+
+class RankLost(NearfarError):
+    """A process of a run of several ended before the others."""
 
 
 class Stopped(NearfarError):

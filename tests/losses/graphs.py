@@ -1,5 +1,7 @@
 """Batches for the tests of losses."""
 
+from collections.abc import Sequence
+
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
@@ -7,13 +9,15 @@ from torch import Tensor
 from nearfar.losses import Edges
 
 
-def edges(*triples: tuple[int, int, float], excluded: Tensor | None = None) -> Edges:
+def edges(
+    *triples: tuple[int, int, float], excluded: Sequence[tuple[int, int]] | None = None
+) -> Edges:
     query, document, grade = zip(*triples, strict=True)
     return Edges(
         torch.tensor(query),
         torch.tensor(document),
         torch.tensor(grade, dtype=torch.float),
-        excluded,
+        None if excluded is None else torch.tensor(excluded, dtype=torch.long).reshape(-1, 2),
     )
 
 
@@ -32,9 +36,7 @@ def batches(draw: st.DrawFn) -> tuple[Tensor, Tensor, Edges]:
             min_size=1,
         ).filter(lambda found: max(found.values()) > 0)
     )
-    excluded = torch.zeros(q, c, dtype=torch.bool)
-    for pair, grade in pairs.items():
-        excluded[pair] = grade < 0
+    excluded = [pair for pair, grade in pairs.items() if grade < 0]
     known = [(*pair, grade) for pair, grade in pairs.items() if grade >= 0]
     dice = torch.Generator().manual_seed(draw(st.integers(0, 999)))
     return (

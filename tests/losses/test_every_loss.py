@@ -16,7 +16,7 @@ Graph = tuple[Tensor, Tensor, Edges]
 
 def slow(name: str, q: Tensor, d: Tensor, edges: Edges, temperature: float) -> float:
     triples = zip(edges.query.tolist(), edges.document.tolist(), edges.grade.tolist(), strict=True)
-    excluded = [] if edges.excluded is None else edges.excluded.nonzero().tolist()
+    excluded = [] if edges.excluded is None else edges.excluded.tolist()
     value: float = getattr(oracles, name)(
         q.tolist(),
         d.tolist(),
@@ -79,7 +79,7 @@ def test_the_order_of_texts_and_edges_does_not_matter(name: str, graph: Graph) -
         back_q[edges.query][shuffled],
         back_d[edges.document][shuffled],
         edges.grade[shuffled],
-        edges.excluded[rows][:, columns],
+        torch.stack([back_q[edges.excluded[:, 0]], back_d[edges.excluded[:, 1]]], dim=1),
     )
     one = LOSSES[name](q, d, edges, temperature=0.1)
     other = LOSSES[name](q[rows], d[columns], moved, temperature=0.1)

@@ -6,7 +6,8 @@ import pytest
 import torch
 from graphs import edges, one_answer_each
 
-from nearfar.losses import Edges, infonce
+from nearfar.losses import Edges
+from nearfar.losses.infonce import infonce
 
 
 def test_is_log_of_the_candidates_when_all_look_alike() -> None:
@@ -25,15 +26,10 @@ def test_with_one_answer_each_it_is_the_cross_entropy_of_the_field() -> None:
 def push(graph: Edges, document: int) -> float:
     """How strongly query 0 moves a document."""
     q, d = torch.randn(2, 6), torch.randn(3, 6).requires_grad_()
-    scores_of_first = torch.zeros(2, 3, dtype=torch.bool)
-    scores_of_first[1] = True  # query 1 must not touch it, so that only query 0 is seen
-    masked = Edges(graph.query, graph.document, graph.grade, scores_of_first | _mask(graph))
-    infonce(q, d, masked, temperature=1.0).backward()
+    # Query 1 must not touch it, so that only query 0 is seen.
+    only_first = graph.excluding(torch.tensor([[1, 0], [1, 1], [1, 2]]))
+    infonce(q, d, only_first, temperature=1.0).backward()
     return float(d.grad[document].abs().max())
-
-
-def _mask(graph: Edges) -> torch.Tensor:
-    return torch.zeros(2, 3, dtype=torch.bool) if graph.excluded is None else graph.excluded
 
 
 def test_an_unknown_document_is_pushed_away() -> None:
@@ -45,9 +41,7 @@ def test_a_judged_negative_is_pushed_away() -> None:
 
 
 def test_an_excluded_document_feels_nothing() -> None:
-    excluded = torch.zeros(2, 3, dtype=torch.bool)
-    excluded[0, 2] = True
-    assert push(edges((0, 0, 1.0), excluded=excluded), document=2) == 0
+    assert push(edges((0, 0, 1.0), excluded=[(0, 2)]), document=2) == 0
 
 
 def test_two_answers_of_one_query_do_not_compete() -> None:

@@ -55,7 +55,7 @@ def test_the_command_line_has_the_last_word(path: Path) -> None:
         ("training.epochs='two'", r"training\.epochs: .*number.*, got 'two'"),
         ("training.epochs=0", r"training\.epochs must be above 0, got 0"),
         ("training.pairs_per_step=2.5", r"training\.pairs_per_step: .*, got 2\.5"),
-        ("loss.name=magic", r"loss\.name must be one of infonce, got 'magic'"),
+        ("loss.name=magic", r"loss\.name must be one of infonce, .*got 'magic'"),
         ("loss.temperature=nan", r"loss\.temperature must be above 0, got nan"),
         ("evaluation.split=tset", r"evaluation\.split"),
         ("data.shares.dev=1", r"dev = 1"),

@@ -9,7 +9,8 @@ import torch
 
 from nearfar.data.dataset import Dataset
 from nearfar.model.text import TextEncoder, TextSettings
-from nearfar.training.settings import LossSettings, Training
+from nearfar.training.course import Task
+from nearfar.training.settings import Training
 from nearfar.training.train import Hooks, train
 
 
@@ -22,10 +23,9 @@ def main(bert: str, data: str, folder: str, last: str) -> None:
 
     train(
         TextEncoder.load(bert, TextSettings(precision="float32")),
-        Dataset.open(Path(data)),
+        Task(dataset=Dataset.open(Path(data))),
         Path(folder),
         Training(pairs_per_step=8, epochs=3, checks=4, dropout=0.1, learning_rate=1e-3),
-        LossSettings(),
         Hooks(progress=die),
     )
 

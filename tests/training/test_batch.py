@@ -9,7 +9,8 @@ from nearfar.data.dataset import Dataset
 from nearfar.data.writer import write_dataset
 from nearfar.model.text import TextEncoder
 from nearfar.records import Document, Judgment, Origin, Query, Split
-from nearfar.training.batch import Batch, Batches, make_batch
+from nearfar.training.batch import Batch, make_batch
+from nearfar.training.batches import Batches
 from nearfar.training.settings import Training
 from nearfar.training.store import TokenStore, open_store
 
@@ -48,7 +49,7 @@ def relations(batch: Batch, store: TokenStore, tokens: TextEncoder) -> dict[tupl
     said = {}
     edges = batch.edges
     if edges.excluded is not None:
-        for q, d in edges.excluded.nonzero().tolist():
+        for q, d in edges.excluded.tolist():
             said[queries[q], documents[d]] = "excluded"
     for q, d, g in zip(
         edges.query.tolist(), edges.document.tolist(), edges.grade.tolist(), strict=True

@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 from nearfar.data.dataset import Dataset
 from nearfar.errors import BadFile, BadRecord, BadSetting, Diverged, Stopped
 from nearfar.model.text import TextEncoder, TextSettings
-from nearfar.training.settings import LossSettings, Training
+from nearfar.training.course import Task
+from nearfar.training.settings import Training
 from nearfar.training.train import Hooks, TrainingResult, train
 
 SETTINGS = Training(pairs_per_step=8, epochs=3, checks=4, dropout=0.1, learning_rate=1e-3)
@@ -25,7 +26,7 @@ SETTINGS = Training(pairs_per_step=8, epochs=3, checks=4, dropout=0.1, learning_
 def go(bert: Path, dataset: Dataset) -> Callable[..., TrainingResult]:
     def go(folder: Path, hooks: Hooks | None = None, **changes: object) -> TrainingResult:
         learner = TextEncoder.load(bert, TextSettings(precision="float32"))
-        return train(learner, dataset, folder, replace(SETTINGS, **changes), LossSettings(), hooks)
+        return train(learner, Task(dataset=dataset), folder, replace(SETTINGS, **changes), hooks)
 
     return go
 
@@ -171,4 +172,4 @@ def test_a_dataset_without_training_pairs_is_refused(tmp_path: Path, bert: Path)
 
     dataset = written(tmp_path / "d", {"d": "ba"}, {"q": "da"}, [("q", "d", 1.0, "test")])
     with pytest.raises(BadRecord, match="expected judgments above 0 in the train split"):
-        train(TextEncoder.load(bert), dataset, tmp_path / "r", SETTINGS, LossSettings())
+        train(TextEncoder.load(bert), Task(dataset=dataset), tmp_path / "r", SETTINGS)

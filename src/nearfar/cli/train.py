@@ -27,6 +27,7 @@ def train(
     from nearfar.pipeline.evaluating import dev_check
     from nearfar.pipeline.recipe import free_settings
     from nearfar.pipeline.run import best_of
+    from nearfar.training.course import Task
     from nearfar.training.train import Hooks
     from nearfar.training.train import train as run
 
@@ -35,7 +36,8 @@ def train(
     encoder = TextEncoder.load(model, TextSettings(max_tokens=max_tokens))
     with bars() as progress, stoppable() as stop:
         hooks = Hooks(dev_check(taught, chosen.evaluation), progress, stop)
-        found = run(encoder, taught, folder, chosen.training, chosen.loss, hooks)
+        task = Task(dataset=taught, loss=chosen.loss)
+        found = run(encoder, task, folder, chosen.training, hooks)
     for role, count in found.truncated.items():
         if count:
             say(f"{count:,} {role} texts were cut at {encoder.tokens.max_tokens} tokens.")

@@ -1,9 +1,9 @@
 """What is known between the queries and the documents of a batch.
 
-Shapes: E edges, Q queries, C documents.
+Shapes: E edges, X excluded pairs, Q queries, C documents, G dimensions of a teacher's vectors.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -24,34 +24,70 @@ class Edges:
     query: Int[Tensor, " E"]  # row among the queries
     document: Int[Tensor, " E"]  # row among the documents
     grade: Float[Tensor, " E"]  # above 0: an answer; 0: judged, and no answer
-    excluded: Bool[Tensor, "Q C"] | None = None  # neither to be pulled nor pushed
+    excluded: Int[Tensor, "X 2"] | None = None  # rows (query, document): not pulled, not pushed
+    score: Float[Tensor, " E"] | None = None  # a teacher's, on its own scale; NaN: none
+    teacher: tuple[Float[Tensor, "Q G"], Float[Tensor, "C G"]] | None = None  # of another model
 
     @property
     def positive(self) -> Bool[Tensor, " E"]:
         """Which edges join a query to an answer that it is to be pulled to."""
+        return (self.grade > 0) & self.allowed
+
+    @property
+    def allowed(self) -> Bool[Tensor, " E"]:
+        """Which edges are not excluded."""
+        if self.excluded is None or not len(self.excluded):
+            return torch.ones_like(self.grade, dtype=torch.bool)
+        width = 1 + int(max(self.document.max(), self.excluded[:, 1].max()))
+        return ~torch.isin(
+            self.query * width + self.document, self.excluded[:, 0] * width + self.excluded[:, 1]
+        )
+
+    @property
+    def known(self) -> Int[Tensor, "K 2"]:
+        """Return the pairs (query, document) that are not to be pushed: answers and excluded."""
         answers = self.grade > 0
-        if self.excluded is None:
-            return answers
-        return answers & ~self.excluded[self.query, self.document]
+        pairs = torch.stack([self.query[answers], self.document[answers]], dim=1)
+        return pairs if self.excluded is None else torch.cat([pairs, self.excluded])
+
+    def excluding(self, pairs: Int[Tensor, "X 2"]) -> "Edges":
+        """Return the same graph with more pairs (query, document) excluded."""
+        more = pairs if self.excluded is None else torch.cat([self.excluded, pairs])
+        return replace(self, excluded=more)
+
+    def reversed(self) -> "Edges":
+        """Return the same graph with documents that look for queries."""
+        return Edges(
+            self.document,
+            self.query,
+            self.grade,
+            None if self.excluded is None else self.excluded.flip(1),
+            self.score,
+            None if self.teacher is None else (self.teacher[1], self.teacher[0]),
+        )
 
     def to(self, device: torch.device) -> "Edges":
         """Return the same edges on another device."""
-        excluded = None if self.excluded is None else self.excluded.to(device)
         return Edges(
-            self.query.to(device), self.document.to(device), self.grade.to(device), excluded
+            self.query.to(device),
+            self.document.to(device),
+            self.grade.to(device),
+            None if self.excluded is None else self.excluded.to(device),
+            None if self.score is None else self.score.to(device),
+            None
+            if self.teacher is None
+            else (self.teacher[0].to(device), self.teacher[1].to(device)),
         )
 
 
 class Loss(Protocol):
-    """A number that falls as the vectors come to agree with the edges."""
+    """A number that falls as the vectors come to agree with the edges.
+
+    Every option besides is a keyword with a default, so that any loss can be called like this.
+    """
 
     def __call__(
-        self,
-        queries: Float[Tensor, "Q D"],
-        documents: Float[Tensor, "C D"],
-        edges: Edges,
-        *,
-        temperature: float,
+        self, queries: Float[Tensor, "Q D"], documents: Float[Tensor, "C D"], edges: Edges
     ) -> Float[Tensor, ""]:
         """Return the loss of one batch; only the directions of the vectors count."""
         ...

@@ -157,12 +157,24 @@ class TextNetwork(nn.Module):
         layers = [repr(layer) for layer in self.layers]
         return fingerprint({"family": config.model_type, "choices": choices, "dense": layers})
 
-    def forward(self, ids: Int[Tensor, "B L"], real: Bool[Tensor, "B L"]) -> Float[Tensor, "B D"]:
-        """Return one float32 vector per text."""
+    def forward(
+        self, ids: Int[Tensor, "B L"], real: Bool[Tensor, "B L"], layers: Sequence[int] = ()
+    ) -> Float[Tensor, "B D"]:
+        """Return one float32 vector per text.
+
+        With `layers`, those after these layers of the transformer (0: the embeddings) stand
+        to the right of it, so that a vector has D * (1 + len(layers)) numbers.
+        """
         # Some models refuse a mask of booleans.
-        tokens = self.transformer(input_ids=ids, attention_mask=real.long()).last_hidden_state
+        found = self.transformer(
+            input_ids=ids, attention_mask=real.long(), output_hidden_states=bool(layers) or None
+        )
+        tokens = [found.last_hidden_state, *(found.hidden_states[layer] for layer in layers)]
         # Pooling and what follows in float32, whatever the tokens were computed in.
         with torch.autocast(ids.device.type, enabled=False):
-            vectors = torch.cat([POOLINGS[kind](tokens, real) for kind in self.pooling], dim=-1)
-            vectors = self.dense(vectors)
-            return unit(vectors) if self.normalised else vectors
+            return torch.cat([self._vector(one, real) for one in tokens], dim=-1)
+
+    def _vector(self, tokens: Tensor, real: Tensor) -> Tensor:
+        vectors = torch.cat([POOLINGS[kind](tokens, real) for kind in self.pooling], dim=-1)
+        vectors = self.dense(vectors)
+        return unit(vectors) if self.normalised else vectors

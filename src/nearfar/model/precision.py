@@ -1,11 +1,13 @@
 """Which numbers a machine computes with in hardware."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
 
 from nearfar.errors import BadSetting
+from nearfar.vectors.products import fast_products
 
 Precision = Literal["auto", "float32", "bfloat16"]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -43,9 +45,11 @@ def choose_precision(name: Precision, device: torch.device) -> torch.dtype:
     return DTYPES[name]
 
 
-def in_precision(dtype: torch.dtype, device: torch.device) -> AbstractContextManager[object]:
-    """Return a context in which matrix products are computed in that type."""
-    return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
+@contextmanager
+def in_precision(dtype: torch.dtype, device: torch.device) -> Iterator[None]:
+    """While this lasts, compute matrix products in that type."""
+    with fast_products(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
+        yield
 
 
 def _has_fast_bfloat16(device: torch.device) -> bool:

@@ -11,6 +11,7 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTo
 from transformers.utils import logging as transformers_logging
 
 from nearfar.errors import BadModel
+from nearfar.model.attention import use_fast_attention
 from nearfar.model.locate import said
 
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.*", "*.model", "tekken.json")
@@ -53,6 +54,7 @@ def read_transformer(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizer
             f"have them in another shape, such as {unfit[0]}. They belong to another model than "
             "config.json describes."
         )
+    use_fast_attention(transformer)
     return transformer, tokenizer
 
 

@@ -9,10 +9,11 @@ from typing import Any, Literal
 from nearfar.data.importing import ImportOptions
 from nearfar.errors import BadFile, BadSetting
 from nearfar.evaluation.settings import Evaluation
+from nearfar.losses import LossSettings
 from nearfar.mining.negatives import Mining
 from nearfar.model.text import TextSettings
 from nearfar.pipeline.settings import settings_from
-from nearfar.training.settings import LossSettings, Training
+from nearfar.training.settings import Training
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

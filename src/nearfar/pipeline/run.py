@@ -22,6 +22,7 @@ from nearfar.pipeline.stage import Stage, stage
 from nearfar.progress import Progress, silent
 from nearfar.search.index import build_index, open_index
 from nearfar.search.search import Hit, search
+from nearfar.training.course import Task
 from nearfar.training.train import Hooks, train
 
 
@@ -170,7 +171,8 @@ class _Walk:
                 if check is None:
                     self.talk.say("No dev split, so the last weights are kept, not the best.")
                 hooks = Hooks(check, self.talk.progress, stop)
-                trained = train(learner, taught, work.folder, recipe.training, recipe.loss, hooks)
+                task = Task(dataset=taught, loss=recipe.loss)
+                trained = train(learner, task, work.folder, recipe.training, hooks)
                 result |= {"steps": trained.steps, "best_step": trained.best_step}
             self.talk.say(best_of(work.result["best_step"], work.result["steps"]))
         return work.folder / "model"

@@ -1,9 +1,9 @@
-"""A batch: unique texts and every edge between them, a function of seed and step alone.
+"""A batch: unique texts and every edge between them.
 
 Shapes: T unique texts, Q queries, C documents, E edges.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,6 @@ from jaxtyping import Int
 from torch import Tensor
 
 from nearfar.losses import Edges
-from nearfar.training.settings import Training
 from nearfar.training.store import TokenStore
 
 Ints = npt.NDArray[np.int64]
@@ -29,59 +28,6 @@ class Batch:
     pairs: int  # how many pairs were drawn
 
 
-@dataclass(slots=True)
-class Batches:
-    """The batches of a run: any of them can be had at once, so going on later costs nothing."""
-
-    store: TokenStore
-    settings: Training
-    _answers: Ints = field(init=False, repr=False)
-    _order: tuple[int, Ints] | None = field(default=None, init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        self._answers = self.store.known.answers
-
-    @property
-    def pairs(self) -> int:
-        """How many pairs there are to learn."""
-        return len(self._answers)
-
-    @property
-    def steps(self) -> int:
-        """How many batches the run has."""
-        return self.settings.steps(self.pairs)
-
-    def __getitem__(self, step: int) -> Batch:
-        size = min(self.settings.pairs_per_step, self.pairs)
-        # The last few pairs of a pass that fill no batch come early or late in the next one.
-        epoch, place = divmod(step, self.pairs // size)
-        drawn = self._epoch(epoch)[place * size : (place + 1) * size]
-        known = self.store.known
-        queries = np.unique(known.query[drawn])
-        documents = np.concatenate([known.document[drawn], self._negatives(drawn, step)])
-        return make_batch(self.store, queries, np.unique(documents), pairs=size)
-
-    def _epoch(self, epoch: int) -> Ints:
-        if self._order is None or self._order[0] != epoch:
-            dice = np.random.default_rng([self.settings.seed, epoch])
-            self._order = (epoch, dice.permutation(self._answers))
-        return self._order[1]
-
-    def _negatives(self, drawn: Ints, step: int) -> Ints:
-        """Return a few judged negatives of each drawn query."""
-        count = self.settings.negatives_per_pair
-        if not count:
-            return np.empty(0, dtype=np.int64)
-        known = self.store.known
-        dice = np.random.default_rng([self.settings.seed, step, 1])
-        found = []
-        for query in known.query[drawn]:
-            pairs = slice(known.starts[query], known.starts[query + 1])
-            judged = known.document[pairs][known.grade[pairs] == 0]
-            found.append(dice.permutation(judged)[:count])
-        return np.concatenate(found)
-
-
 def make_batch(store: TokenStore, queries: Ints, documents: Ints, *, pairs: int) -> Batch:
     """Return the graph of some texts: all that is known between them, however they came in.
 
@@ -91,16 +37,21 @@ def make_batch(store: TokenStore, queries: Ints, documents: Ints, *, pairs: int)
         documents: (C,) rows, sorted, unique.
         pairs: how many pairs they were drawn for.
     """
-    texts, place = np.unique(np.concatenate([queries, documents]), return_inverse=True)
     query, document, grade = _between(store, queries, documents)
-    excluded = store.content[queries][:, None] == store.content[documents][None, :]  # (Q, C)
+    texts, place = np.unique(np.concatenate([queries, documents]), return_inverse=True)
+    # A text that answers itself is looked at twice, each time through other dropout (SimCSE).
+    twins = np.unique(document[(queries[query] == documents[document]) & (grade > 0)])
+    place[len(queries) + twins] = len(texts) + np.arange(len(twins))
+    texts = np.concatenate([texts, documents[twins]])
     unknown = np.isnan(grade)
-    excluded[query[unknown], document[unknown]] = True
+    same = _same(store, queries, documents)
+    same = same[~_among(same, query[~unknown], document[~unknown], len(documents))]
+    excluded = np.concatenate([np.stack([query[unknown], document[unknown]], axis=1), same])
     edges = Edges(
         query=torch.from_numpy(query[~unknown]),
         document=torch.from_numpy(document[~unknown]),
         grade=torch.from_numpy(grade[~unknown].astype(np.float32)),
-        excluded=torch.from_numpy(excluded) if excluded.any() else None,
+        excluded=torch.from_numpy(np.unique(excluded, axis=0)) if len(excluded) else None,
     )
     return Batch(
         texts=texts,
@@ -109,6 +60,22 @@ def make_batch(store: TokenStore, queries: Ints, documents: Ints, *, pairs: int)
         edges=edges,
         pairs=pairs,
     )
+
+
+def _same(store: TokenStore, queries: Ints, documents: Ints) -> Ints:
+    """Return the pairs of places where a query and a document are one text."""
+    # A text may stand under two rows, once with the query's prompt and once with the other.
+    names, where = np.unique(store.content[documents], return_inverse=True)
+    order = np.argsort(where, kind="stable")
+    starts = np.searchsorted(where[order], np.arange(len(names) + 1))
+    name = np.searchsorted(names, store.content[queries])
+    found = np.flatnonzero(names[np.minimum(name, len(names) - 1)] == store.content[queries])
+    pairs = [(q, d) for q in found for d in order[starts[name[q]] : starts[name[q] + 1]]]
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
+
+
+def _among(pairs: Ints, query: Ints, document: Ints, width: int) -> npt.NDArray[np.bool_]:
+    return np.isin(pairs[:, 0] * width + pairs[:, 1], query * width + document)
 
 
 def _between(

@@ -18,6 +18,8 @@ from torch import nn
 
 from nearfar.errors import BadFile
 from nearfar.files import whole_file, whole_folder
+from nearfar.training import ranks
+from nearfar.training.sharding import memory_of, put_memory, put_weights, weights_of
 
 _KEPT = "checkpoint-"
 _BEST = "best-"
@@ -36,12 +38,15 @@ class Progressed:
 def save_checkpoint(
     folder: Path, state: Progressed, network: nn.Module, optimiser: torch.optim.Optimizer
 ) -> None:
-    """Keep the state after a step, then let go of older ones."""
+    """Keep the state after a step, then let go of older ones; every process must ask."""
     place = folder / f"{_KEPT}{state.step:08d}"
+    weights, memory = weights_of(network), memory_of(optimiser)
+    if ranks.rank() > 0:
+        return
     if not place.exists():
         with said_if_it_cannot_be_written(place), whole_folder(place) as part:
-            save_weights(network, part / "weights.safetensors")
-            torch.save(optimiser.state_dict(), part / "optimiser.pt")
+            save_file(weights, part / "weights.safetensors")
+            torch.save(memory, part / "optimiser.pt")
             (part / "state.json").write_text(json.dumps(asdict(state), indent=2) + "\n")
     _forget(folder, {place, best_path(folder, state.best_step)})
 
@@ -70,12 +75,13 @@ def load_checkpoint(
     """Put back the weights and the optimiser's memory of a kept state."""
     place = folder / f"{_KEPT}{state.step:08d}"
     load_weights(network, place / "weights.safetensors")
-    optimiser.load_state_dict(torch.load(place / "optimiser.pt", weights_only=True))
+    put_memory(optimiser, torch.load(place / "optimiser.pt", weights_only=True))
 
 
 def forget(folder: Path) -> None:
     """Let go of everything kept for going on: the run has come to its end."""
-    _forget(folder, set())
+    if ranks.rank() == 0:
+        _forget(folder, set())
 
 
 def _forget(folder: Path, kept: set[Path | None]) -> None:
@@ -94,9 +100,10 @@ def best_path(folder: Path, step: int | None) -> Path | None:
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
-    """Write all weights of a network, whole or not at all."""
-    # Shared tensors (tied weights) may lie in one file only once each: make them their own.
-    state = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
+    """Write all weights of a network, whole or not at all; every process must ask."""
+    state = weights_of(network)
+    if ranks.rank() > 0:
+        return
     with said_if_it_cannot_be_written(path), whole_file(path) as part:
         save_file(state, part)
 
@@ -120,4 +127,4 @@ def said_if_it_cannot_be_written(path: Path) -> Iterator[None]:
 
 def load_weights(network: nn.Module, path: Path) -> None:
     """Put the weights of a file into a network of the same shape."""
-    network.load_state_dict(load_file(path))
+    put_weights(network, load_file(path))

@@ -5,21 +5,23 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nearfar.errors import BadSetting
-from nearfar.losses import LOSSES
 
 Schedule = Literal["linear", "cosine", "constant"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LossSettings:
-    """What is to fall."""
+class Lora:
+    """Small matrices beside the frozen ones of the model learn instead (needs nearfar[lora])."""
 
-    name: str = "infonce"
-    temperature: float = 0.05  # above 0; libraries that say "scale" mean 1 / temperature
+    rank: int = 16
+    alpha: int = 32  # what they add is multiplied by alpha / rank
+    dropout: float = 0.0
+    targets: tuple[str, ...] = ("all-linear",)  # names of layers, as PEFT takes them
 
     def __post_init__(self) -> None:
-        _require(self.name in LOSSES, "loss.name", f"one of {', '.join(LOSSES)}", self.name)
-        _require(self.temperature > 0, "loss.temperature", "above 0", self.temperature)
+        _require(self.rank > 0, "training.lora.rank", "above 0", self.rank)
+        _require(self.alpha > 0, "training.lora.alpha", "above 0", self.alpha)
+        _require(0 <= self.dropout < 1, "training.lora.dropout", "0 to below 1", self.dropout)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +38,26 @@ class Training:
     weight_decay: float = 0.01
     gradient_clip: float = 1.0  # longest gradient, in Euclidean length
     dropout: float | None = 0.0  # None: as in the checkpoint. 0 is exact and about 1.2 x faster
-    tokens_per_chunk: int = 2_048  # computed at once, padding included; no number depends on it
+    queries_per_document: int = 1  # that come into a batch together; it is encoded once for all
+    batches_per_update: int = 1  # whose gradients are averaged; not the same as a bigger batch
+    tokens_per_chunk: int | None = None  # computed at once; None: 2,048 on a CPU, 65,536 on a GPU
+    memory_mb: int = 2_048  # for what is kept until the backward pass; less is slower, not worse
+    gradient_checkpointing: bool = False  # layers are computed twice, for less memory a chunk
+    compile: bool = False  # by torch.compile: minutes at first, faster on a GPU after that
+    sharded: bool = False  # each process holds a part of the weights (FSDP2)
+    lora: Lora | None = None
+    trackers: tuple[str, ...] = ()  # tensorboard, wandb, mlflow (need nearfar[trackers])
     checks: int = 5  # how often, evenly, dev is measured and a checkpoint taken
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "pairs_per_step", "learning_rate", "gradient_clip",
-                     "tokens_per_chunk", "checks"):  # fmt: skip
+                     "queries_per_document", "batches_per_update", "memory_mb",
+                     "checks"):  # fmt: skip
             _require(getattr(self, name) > 0, f"training.{name}", "above 0", getattr(self, name))
+        for name in ("tokens_per_chunk", "max_steps"):
+            found = getattr(self, name)
+            _require(found is None or found > 0, f"training.{name}", "above 0", found)
         for name in ("negatives_per_pair", "weight_decay", "seed"):
             _require(getattr(self, name) >= 0, f"training.{name}", "0 or more", getattr(self, name))
         _require(self.pairs_per_step > 1, "training.pairs_per_step", "2 or more (the other pairs "
@@ -52,15 +66,19 @@ class Training:
                  self.warmup_share)  # fmt: skip
         _require(self.dropout is None or 0 <= self.dropout < 1, "training.dropout",
                  "0 to below 1", self.dropout)  # fmt: skip
-        _require(self.max_steps is None or self.max_steps > 0, "training.max_steps", "above 0",
-                 self.max_steps)  # fmt: skip
         _require(self.schedule in ("linear", "cosine", "constant"), "training.schedule",
                  "linear, cosine or constant", self.schedule)  # fmt: skip
 
-    def steps(self, pairs: int) -> int:
-        """Return how many steps a run over that many training pairs has."""
-        steps = max(round(self.epochs * pairs / min(self.pairs_per_step, pairs)), 1)
-        return steps if self.max_steps is None else min(steps, self.max_steps)
+    def steps(self, pairs: int, size: int, steps_of_a_pass: int) -> int:
+        """Return how many batches a run over that many pairs has.
+
+        Args:
+            pairs: to be learned.
+            size: pairs of a batch.
+            steps_of_a_pass: more than pairs / size where batches hold pairs of one group.
+        """
+        passed = max(pairs / size, steps_of_a_pass)
+        return max(round(self.epochs * passed), 1)
 
     def check_every(self, steps: int) -> int:
         """Return after how many steps dev is measured and a checkpoint taken."""

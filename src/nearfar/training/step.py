@@ -1,59 +1,82 @@
-"""One step: texts to vectors in micro-batches of like length, one loss, one backward pass.
+"""One step: texts to vectors in micro-batches of like length, one loss, one gradient.
 
-Shapes: T unique texts, D dimensions.
+Shapes: T texts of the batch, D dimensions.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nearfar.losses import LOSSES
+from nearfar.losses.edges import Edges
 from nearfar.model.microbatches import micro_batches, pad
 from nearfar.model.precision import in_precision
 from nearfar.model.text import TextEncoder
 from nearfar.training.batch import Batch
-from nearfar.training.settings import LossSettings
+from nearfar.training.gradcache import Encoding, cached_backward
+from nearfar.training.lookup import added_in_place
 from nearfar.training.store import TokenStore
+from nearfar.vectors.products import fast_products
+
+TOKENS_PER_CHUNK = {"cpu": 2_048, "cuda": 65_536}  # more fill no cache, and no GPU (LOG.md)
 
 
-def batch_loss(
-    encoder: TextEncoder, store: TokenStore, batch: Batch, loss: LossSettings, chunk: int
-) -> Float[Tensor, ""]:
-    """Return the loss of one batch, with the graph behind it.
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Which step it is, and what it may take."""
 
-    Args:
-        encoder: whose network is to learn.
-        store: the tokens.
-        batch: which texts, and what is known between them.
-        loss: which loss.
-        chunk: tokens computed at once, padding included. Without dropout neither this nor the
-            order of the texts changes the loss or its gradient by more than rounding.
+    seed: int
+    number: int
+    tokens_per_chunk: int  # computed at once, padding included
+    memory_bytes: int  # for graphs that are kept from the first forward to the backward pass
+    layers: tuple[int, ...] = ()  # whose vectors stand beside those of the last
+    sharded: bool = False
+    factor: float = 1.0  # what gradients are multiplied by
+
+
+def learn_from(
+    encoder: TextEncoder,
+    store: TokenStore,
+    batch: Batch,
+    loss: Callable[[Tensor, Tensor, Edges], Tensor],
+    step: Step,
+) -> tuple[Float[Tensor, ""], Float[Tensor, "T D"]]:
+    """Add the gradient of one batch's loss to the weights; return the loss and the vectors.
+
+    Neither the chunk nor the memory, nor the number of processes, changes the loss or its
+    gradient by more than rounding: dice are thrown anew for each chunk, from seed, step and
+    chunk alone (the chunk's size does decide which texts share dice).
     """
-    vectors = encode_rows(encoder, store, batch, chunk)
-    return LOSSES[loss.name](
-        vectors[batch.query.to(vectors.device)],
-        vectors[batch.document.to(vectors.device)],
-        batch.edges.to(vectors.device),
-        temperature=loss.temperature,
+    device = encoder.device
+    chunks = list(micro_batches(store.lengths[batch.texts], step.tokens_per_chunk))
+    width = encoder.network.dim * (len(step.layers) + 1)
+
+    def encode(i: int) -> Tensor:
+        ids, real = pad([store[row] for row in batch.texts[chunks[i]]], encoder.tokens.pad_id)
+        with dice_of(step.seed, step.number, i):
+            vectors: Tensor = encoder.network(ids.to(device), real.to(device), step.layers)
+        return vectors
+
+    encoding = Encoding(
+        chunk=encode,
+        precision=lambda: in_precision(encoder.precision, device),
+        nothing=torch.zeros(0, width, device=device),
+        memory_bytes=step.memory_bytes,
+        sharded=step.sharded,
     )
-
-
-def encode_rows(
-    encoder: TextEncoder, store: TokenStore, batch: Batch, chunk: int
-) -> Float[Tensor, "T D"]:
-    """Return one vector for each text of the batch, in its order, with the graph behind them."""
-    parts, order = [], []
-    # One context around all chunks: the weights are rounded to the lower precision once a step.
-    with in_precision(encoder.precision, encoder.device):
-        for rows in micro_batches(store.lengths[batch.texts], chunk):
-            ids, real = pad([store[row] for row in batch.texts[rows]], encoder.tokens.pad_id)
-            parts.append(encoder.network(ids.to(encoder.device), real.to(encoder.device)))
-            order.append(torch.from_numpy(rows))
-    back = torch.argsort(torch.cat(order)).to(encoder.device)
-    return torch.cat(parts)[back]
+    query, document = batch.query.to(device), batch.document.to(device)
+    edges = batch.edges.to(device)
+    with ExitStack() as around:
+        around.enter_context(fast_products())
+        if not step.sharded:  # parts of weights have no rows of their own
+            around.enter_context(added_in_place(encoder.network))
+        return cached_backward(
+            encoding, chunks, lambda v: loss(v[query], v[document], edges), step.factor
+        )
 
 
 def set_dropout(network: nn.Module, dropout: float | None) -> None:
@@ -68,9 +91,11 @@ def set_dropout(network: nn.Module, dropout: float | None) -> None:
 
 
 @contextmanager
-def dice_of(seed: int, step: int) -> Iterator[None]:
-    """Throw the dice of one step: they depend on nothing that came before it."""
+def dice_of(seed: int, step: int, chunk: int = 0) -> Iterator[None]:
+    """Throw the dice of one chunk of a step: they depend on nothing that came before it."""
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed((seed << 32) + step)
+        # Mixed first: the generator of a CPU looks at the last 32 bits of its seed alone.
+        mixed = np.random.SeedSequence([seed, step, chunk]).generate_state(1, np.uint64)
+        torch.manual_seed(int(mixed[0]))
         yield

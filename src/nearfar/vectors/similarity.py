@@ -3,14 +3,16 @@
 Shapes: Q queries, C candidates, N vectors, D dimensions.
 """
 
+import torch
 import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
 from torch import Tensor
 
 
 def unit(vectors: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
-    """Scale each row to length 1, in float32 whatever came in; a row of zeros stays zero."""
-    return F.normalize(vectors.float(), dim=-1)
+    """Scale each row to length 1, in float32 or better whatever came in; zeros stay zero."""
+    exact = vectors if vectors.dtype == torch.float64 else vectors.float()
+    return F.normalize(exact, dim=-1)
 
 
 def cosine(queries: Float[Tensor, "Q D"], candidates: Float[Tensor, "C D"]) -> Float[Tensor, "Q C"]:

@@ -1,0 +1,77 @@
+"""The batches of a dataset: any of them can be had at once, so going on later costs nothing."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from nearfar.losses.named import PAIRWISE
+from nearfar.training.batch import Batch, make_batch
+from nearfar.training.order import Floats, Order
+from nearfar.training.settings import Training
+from nearfar.training.store import TokenStore
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Batches:
+    """A function of the seed and the step: each pair once a pass, in another order each time."""
+
+    store: TokenStore
+    settings: Training
+    loss: str = "infonce"
+    pairs_per_step: int | None = None  # None: as the settings say
+    groups: Ints | None = None  # of each row: batches hold queries of one group only
+    difficulty: Floats | None = None  # of each pair to be learned
+    _pairs: Ints = field(init=False, repr=False)  # which known pairs are drawn
+    _order: Order = field(init=False, repr=False)
+    _pass: tuple[int, list[Ints]] | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        known = self.store.known
+        # A loss of single pairs learns from a 0 as from any grade; others find answers.
+        drawn = ~np.isnan(known.grade) if self.loss in PAIRWISE else known.grade > 0
+        self._pairs = np.flatnonzero(drawn)
+        self._order = Order(
+            document=known.document[self._pairs],
+            size=min(self.pairs_per_step or self.settings.pairs_per_step, self.pairs),
+            queries_per_document=self.settings.queries_per_document,
+            group=None if self.groups is None else self.groups[known.query[self._pairs]],
+            difficulty=self.difficulty,
+            seed=self.settings.seed,
+        )
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs there are to learn."""
+        return len(self._pairs)
+
+    @property
+    def steps(self) -> int:
+        """How many batches the run has."""
+        return self.settings.steps(self.pairs, self._order.size, self._order.steps)
+
+    def __getitem__(self, step: int) -> Batch:
+        epoch, place = divmod(step, self._order.steps)
+        if self._pass is None or self._pass[0] != epoch:
+            self._pass = (epoch, self._order.batches(epoch))
+        drawn = self._pairs[self._pass[1][place]]
+        known = self.store.known
+        queries = np.unique(known.query[drawn])
+        documents = np.concatenate([known.document[drawn], self._negatives(drawn, step)])
+        return make_batch(self.store, queries, np.unique(documents), pairs=len(drawn))
+
+    def _negatives(self, drawn: Ints, step: int) -> Ints:
+        """Return a few judged negatives of each drawn query."""
+        count = self.settings.negatives_per_pair
+        if not count:
+            return np.empty(0, dtype=np.int64)
+        known = self.store.known
+        dice = np.random.default_rng([self.settings.seed, step, 1])
+        found = []
+        for query in known.query[drawn]:
+            pairs = slice(known.starts[query], known.starts[query + 1])
+            judged = known.document[pairs][known.grade[pairs] == 0]
+            found.append(dice.permutation(judged)[:count])
+        return np.concatenate(found)

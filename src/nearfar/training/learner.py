@@ -1,0 +1,152 @@
+"""Everything that changes as a run goes on: weights, temperatures, the optimiser's memory.
+
+Shapes: T texts of a batch, D dimensions.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from nearfar.losses import LossSettings, build_loss
+from nearfar.model.text import TextEncoder
+from nearfar.training import ranks
+from nearfar.training.adapters import add_adapters, merge_adapters, save_adapters
+from nearfar.training.batch import Batch
+from nearfar.training.settings import Training, learning_rate_at
+from nearfar.training.sharding import put_weights, shard, weights_of
+from nearfar.training.step import TOKENS_PER_CHUNK, Step, learn_from, set_dropout
+from nearfar.training.store import TokenStore
+from nearfar.training.temperature import Temperature
+
+_TEMPERATURE_PACE = 100.0  # its logarithm moves this many times as fast as a weight
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What one batch has shown."""
+
+    loss: float
+    vectors: Float[Tensor, "T D"]
+    temperature: float
+
+
+class Learner:
+    """An encoder that learns."""
+
+    def __init__(
+        self, encoder: TextEncoder, losses: Sequence[LossSettings], settings: Training, steps: int
+    ) -> None:
+        self.encoder, self.settings, self.steps = encoder, settings, steps
+        self.losses = losses
+        self._losses = [build_loss(loss) for loss in losses]
+        encoder.thaw()
+        set_dropout(encoder.network, settings.dropout)
+        transformer = encoder.network.transformer
+        if settings.lora is not None:
+            encoder.network.transformer = add_adapters(transformer, settings.lora)
+        if settings.gradient_checkpointing:
+            transformer.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
+        if settings.compile:
+            transformer.compile(dynamic=True)
+        self._plain = encoder.network
+        if settings.sharded and ranks.count() > 1:
+            encoder.network = copy.deepcopy(encoder.network)
+            shard(encoder.network)
+        temperatures = [Temperature(loss).to(encoder.device) for loss in losses]
+        self.temperatures = nn.ModuleList(temperatures)
+        self.all = nn.ModuleDict({"network": encoder.network, "temperatures": self.temperatures})
+        self.optimiser = self._optimiser()
+
+    def learn(self, step: int, place: tuple[int, int], batch: Batch, store: TokenStore) -> Learned:
+        """Add the gradient of one batch to that of the step.
+
+        Args:
+            step: of the run, from 0.
+            place: which task the batch is of, and which batch of the step it is, from 0.
+            batch: the texts and what is known between them.
+            store: of the task.
+        """
+        task, part = place
+        settings = self.settings
+        temperature = self._temperature(task, step)
+        loss, share = self._losses[task], 1 / settings.batches_per_update
+        device = self.encoder.device.type
+        self.encoder.network.train()
+        value, vectors = learn_from(
+            self.encoder,
+            store,
+            batch,
+            lambda q, d, edges: loss(q, d, edges, temperature) * share,
+            Step(
+                seed=settings.seed,
+                number=step * settings.batches_per_update + part,
+                tokens_per_chunk=settings.tokens_per_chunk or TOKENS_PER_CHUNK[device],
+                memory_bytes=settings.memory_mb * 2**20,
+                layers=self.losses[task].layers,
+                sharded=settings.sharded,
+                # Sharded gradients come as a mean over processes; what is wanted is their sum.
+                factor=ranks.count() if settings.sharded else 1,
+            ),
+        )
+        return Learned(value.item() / share, vectors, float(temperature))
+
+    def update(self, step: int) -> float:
+        """Move the weights by the gradient of the step; return its Euclidean length."""
+        groups = self.optimiser.param_groups
+        weights = [weight for group in groups[:2] for weight in group["params"]]
+        if not self.settings.sharded:
+            ranks.add_up_gradients(weights)
+        length = nn.utils.clip_grad_norm_(weights, self.settings.gradient_clip, foreach=True)
+        whole = float(ranks.whole(length))
+        if not torch.isfinite(torch.tensor(whole)):
+            return whole  # nothing was moved
+        rate = learning_rate_at(step, self.steps, self.settings)
+        for group, pace in zip(groups, (1, 1, _TEMPERATURE_PACE), strict=False):
+            group["lr"] = rate * pace
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        return whole
+
+    def finish(self, adapters: Path) -> None:
+        """Make the encoder a plain one again, with what it has learned; keep LoRA's matrices."""
+        if self.encoder.network is not self._plain:
+            put_weights(self._plain, weights_of(self.encoder.network))
+            self.encoder.network = self._plain
+        network = self.encoder.network
+        if self.settings.gradient_checkpointing:
+            network.transformer.gradient_checkpointing_disable()  # type: ignore[no-untyped-call]
+        if self.settings.lora is not None:
+            if ranks.rank() == 0:
+                save_adapters(network.transformer, adapters)
+            network.transformer = merge_adapters(network.transformer)
+        self.encoder.freeze()
+
+    def clamp(self) -> list[bool]:
+        """Bring learned temperatures back into their ranges; return which were outside."""
+        return [t.clamp() for t in self.temperatures if isinstance(t, Temperature)]
+
+    def _temperature(self, task: int, step: int) -> float | Tensor:
+        found = self.temperatures[task]
+        assert isinstance(found, Temperature)
+        return found.at(step, self.steps)
+
+    def _optimiser(self) -> torch.optim.Optimizer:
+        """Return AdamW; biases, the weights of layer norms and temperatures do not decay."""
+        named = [
+            (name, weight)
+            for name, weight in self.encoder.network.named_parameters()
+            if ".pooler." not in name and weight.requires_grad
+        ]
+        settings = self.settings
+        groups = [
+            {"params": [w for _, w in named if w.ndim > 1], "weight_decay": settings.weight_decay},
+            {"params": [w for _, w in named if w.ndim <= 1], "weight_decay": 0.0},
+        ]
+        if learned := [t for t in self.temperatures.parameters() if t.requires_grad]:
+            groups.append({"params": learned, "weight_decay": 0.0})
+        return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
