@@ -88,6 +88,12 @@ def test_tensorboard_keeps_the_settings(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_a_tracker_that_is_named_twice_is_opened_once(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    open_trackers(["tensorboard", "tensorboard"], tmp_path, "nearfar", SETTINGS).close()
+    assert len(list(tmp_path.glob("tensorboard/events.*"))) == 1
+
+
 def test_steps_that_a_stopped_run_did_not_keep_are_shown_once(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     first = open_trackers(["tensorboard"], tmp_path, "nearfar", SETTINGS)
