@@ -3,7 +3,7 @@
 import pytest
 import torch
 from graphs import batches, edges, one_answer_each
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from oracles import cosine
 from torch import Tensor
 
@@ -30,6 +30,10 @@ def test_matryoshka_is_the_mean_over_prefixes(name: str, graph: Graph) -> None:
     q, d, known = with_a_teacher(graph)
     if name == "embedding_distillation":
         pytest.skip("compares whole vectors with those of a teacher")
+    try:
+        LOSSES[name](q, d, known)
+    except ValueError:
+        assume(False)  # nothing in this graph for this loss to learn from
     found = matryoshka(LOSSES[name], [2, 4, 6])(q, d, known)
     each = [LOSSES[name](q[:, :n], d[:, :n], known) for n in (2, 4, 6)]
     assert found.item() == pytest.approx(sum(one.item() for one in each) / 3, rel=1e-4, abs=1e-5)
