@@ -35,7 +35,7 @@ def train(
     taught = Dataset.open(dataset)
     encoder = TextEncoder.load(model, TextSettings(max_tokens=max_tokens))
     with bars() as progress, stoppable() as stop:
-        hooks = Hooks(dev_check(taught, chosen.evaluation), progress, stop)
+        hooks = Hooks(dev_check(taught, chosen.evaluation), progress, stop, progress.say)
         task = Task(dataset=taught, loss=chosen.loss)
         found = run(encoder, task, folder, chosen.training, hooks)
     for role, count in found.truncated.items():

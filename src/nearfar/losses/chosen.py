@@ -62,9 +62,7 @@ def build_loss(settings: LossSettings) -> ChosenLoss:
     Raises:
         BadSetting: an option is out of its range.
     """
-    plain = LOSSES[settings.name]
-    takes_temperature = "temperature" in inspect.signature(plain).parameters
-    loss: Callable[..., Tensor] = partial(plain, **settings.options)
+    loss: Callable[..., Tensor] = partial(LOSSES[settings.name], **settings.options)
     if settings.matryoshka:
         loss = matryoshka(loss, settings.matryoshka)
     if settings.quantisation is not None:
@@ -77,16 +75,23 @@ def build_loss(settings: LossSettings) -> ChosenLoss:
     if settings.layers:
         loss = layered(loss, len(settings.layers) + 1)
 
+    heated = takes_temperature(settings.name)
+
     def chosen(
         queries: Tensor, documents: Tensor, edges: Edges, temperature: float | Tensor
     ) -> Tensor:
-        options = {"temperature": temperature} if takes_temperature else {}
+        options = {"temperature": temperature} if heated else {}
         value = loss(queries, documents, edges, **options)
         if settings.spread_weight:
             value = value + settings.spread_weight * spread_out(queries, documents, edges)
         return value
 
     return chosen
+
+
+def takes_temperature(name: str) -> bool:
+    """Return whether a loss divides its similarities by a temperature."""
+    return "temperature" in inspect.signature(LOSSES[name]).parameters
 
 
 def _require_options(name: str, options: Mapping[str, Any]) -> None:

@@ -170,7 +170,7 @@ class _Walk:
                 check = dev_check(dataset, recipe.evaluation)
                 if check is None:
                     self.talk.say("No dev split, so the last weights are kept, not the best.")
-                hooks = Hooks(check, self.talk.progress, stop)
+                hooks = Hooks(check, self.talk.progress, stop, self.talk.say)
                 task = Task(dataset=taught, loss=recipe.loss)
                 trained = train(learner, task, work.folder, recipe.training, hooks)
                 result |= {"steps": trained.steps, "best_step": trained.best_step}

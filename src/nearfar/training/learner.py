@@ -12,7 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nearfar.losses import LossSettings, build_loss
+from nearfar.errors import BadRecord
+from nearfar.losses import Edges, LossSettings, build_loss
+from nearfar.losses.chosen import ChosenLoss, takes_temperature
 from nearfar.model.text import TextEncoder
 from nearfar.training import ranks
 from nearfar.training.adapters import add_adapters, merge_adapters, save_adapters
@@ -32,7 +34,8 @@ class Learned:
 
     loss: float
     vectors: Float[Tensor, "T D"]
-    temperature: float
+    temperature: float | None  # None: the loss has none
+    in_nats: bool  # whether the loss can be read against that of a guess
 
 
 class Learner:
@@ -81,7 +84,7 @@ class Learner:
             self.encoder,
             store,
             batch,
-            lambda q, d, edges: loss(q, d, edges, temperature) * share,
+            lambda q, d, edges: _said(loss, q, d, edges, temperature) * share,
             Step(
                 seed=settings.seed,
                 number=step * settings.batches_per_update + part,
@@ -93,7 +96,13 @@ class Learner:
                 factor=ranks.count() if settings.sharded else 1,
             ),
         )
-        return Learned(value.item() / share, vectors, float(temperature))
+        chosen = self.losses[task]
+        return Learned(
+            value.item() / share,
+            vectors,
+            float(temperature) if takes_temperature(chosen.name) else None,
+            in_nats=chosen.name == "infonce" and chosen.options.get("negatives") != "own",
+        )
 
     def update(self, step: int) -> float:
         """Move the weights by the gradient of the step; return its Euclidean length."""
@@ -126,9 +135,10 @@ class Learner:
             network.transformer = merge_adapters(network.transformer)
         self.encoder.freeze()
 
-    def clamp(self) -> list[bool]:
-        """Bring learned temperatures back into their ranges; return which were outside."""
-        return [t.clamp() for t in self.temperatures if isinstance(t, Temperature)]
+    def clamp(self) -> bool | None:
+        """Bring learned temperatures back into their ranges; return whether one was outside."""
+        found = [t.clamp() for t in self.temperatures if isinstance(t, Temperature) and t.learns]
+        return any(found) if found else None
 
     def _temperature(self, task: int, step: int) -> float | Tensor:
         found = self.temperatures[task]
@@ -150,3 +160,17 @@ class Learner:
         if learned := [t for t in self.temperatures.parameters() if t.requires_grad]:
             groups.append({"params": learned, "weight_decay": 0.0})
         return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+
+
+def _said(
+    loss: ChosenLoss, queries: Tensor, documents: Tensor, edges: Edges, temperature: float | Tensor
+) -> Tensor:
+    """Return the loss, or say what the dataset lacks for it."""
+    try:
+        return loss(queries, documents, edges, temperature)
+    except ValueError as error:
+        raise BadRecord(
+            f"A batch of {len(queries)} queries and {len(documents)} documents has nothing for "
+            f"this loss: {error} Take another loss.name, let judged negatives join the batch "
+            "(training.negatives_per_pair), or import judgments that it can learn from."
+        ) from error

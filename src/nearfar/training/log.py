@@ -1,7 +1,7 @@
 """log.jsonl: one line a step and one line a check, for people, pictures and the next start."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,12 @@ def cut_after(path: Path, step: int) -> None:
     kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _within(line, step)]
     with whole_file(path) as part:
         part.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+
+def rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield what was logged, in order."""
+    if path.exists():
+        yield from map(json.loads, path.read_text(encoding="utf-8").splitlines())
 
 
 def append(path: Path, row: Mapping[str, Any]) -> None:

@@ -21,9 +21,14 @@ class Temperature(nn.Module):
         scale = torch.tensor(-math.log(settings.temperature))
         self.log_scale = nn.Parameter(scale, requires_grad=settings.learn_temperature)
 
+    @property
+    def learns(self) -> bool:
+        """Whether it moves with the weights."""
+        return self.log_scale.requires_grad
+
     def at(self, step: int, steps: int) -> float | Tensor:
         """Return the temperature of a step, counted from 0; a tensor if it learns."""
-        if self.settings.learn_temperature:
+        if self.learns:
             return torch.exp(-self.log_scale)
         begin, end = self.settings.temperature, self.settings.temperature_at_end
         if end is None or steps == 1:

@@ -20,11 +20,12 @@ from nearfar.files import whole_folder
 from nearfar.fingerprint import fingerprint
 from nearfar.model.text import TextEncoder
 from nearfar.progress import Progress, silent
-from nearfar.training import checkpoint, log, ranks
+from nearfar.training import checkpoint, ranks
 from nearfar.training.checkpoint import Progressed
 from nearfar.training.course import Course, Task, open_course
+from nearfar.training.diary import Diary, Shown, note_of, row_of
 from nearfar.training.learner import Learner
-from nearfar.training.memory import give_back_memory
+from nearfar.training.memory import give_back_memory, keep_memory
 from nearfar.training.settings import Training, learning_rate_at
 
 _STEPS_BETWEEN_TRIMS = 8  # every step would cost several percent of its time
@@ -40,6 +41,7 @@ class Hooks:
     check: Check | None = None
     progress: Progress = silent
     stop: Callable[[], bool] = field(default=lambda: False)  # asked after each step
+    say: Callable[[str], None] = field(default=lambda sentence: None)  # told what goes wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +82,18 @@ def train(
             folder.mkdir(parents=True, exist_ok=True)
             open_course(folder, tasks, settings, encoder.tokens, hooks.progress)
         else:
-            hooks = replace(hooks, progress=silent)
+            hooks = replace(hooks, progress=silent, say=lambda sentence: None)
         ranks.wait()
         course = open_course(folder, tasks, settings, encoder.tokens)
+        keep_memory()
         run = _Run(encoder, course, folder, hooks)
-        run.begin()
-        while run.state.step < run.steps:
-            run.step()
-        return run.end()
+        try:
+            run.begin()
+            while run.state.step < run.steps:
+                run.step()
+            return run.end()
+        finally:
+            run.diary.close()
 
 
 class _Run:
@@ -97,7 +103,7 @@ class _Run:
         self.encoder, self.course, self.folder = encoder, course, folder
         self.settings, self.hooks = course.settings, hooks
         self.steps = -(-course.steps // self.settings.batches_per_update)
-        self.log = folder / "log.jsonl"
+        self.diary = Diary(folder, hooks.say)
         self.base = encoder.space.fingerprint
         self.first = ranks.rank() == 0
         self.learner = Learner(
@@ -117,9 +123,10 @@ class _Run:
                 "folder, or remove this one."
             )
         ranks.wait()  # nobody may look for a checkpoint that another one takes already
-        if self.first:
-            log.cut_after(self.log, -1 if found is None else found.step)
+        facts = {"training": asdict(self.settings), "tasks": self._tasks()}
+        self.diary.begin(self.settings.trackers, facts, step=None if found is None else found.step)
         if found is None:
+            self._tell_of_data()
             self.check()
             return
         self.state = found
@@ -153,45 +160,33 @@ class _Run:
     def _move(self) -> None:
         began = time.perf_counter()
         step, each = self.state.step, self.settings.batches_per_update
-        tokens = texts = pairs = 0
-        loss = 0.0
+        shown = []
         for part, at in enumerate(range(step * each, min((step + 1) * each, self.course.steps))):
             task, batch = self.course[at]
             store = self.course.stores[task]
-            learned = self.learner.learn(step, (task, part), batch, store)
-            loss += learned.loss / each
-            pairs += batch.pairs
-            texts += len(batch.texts)
-            tokens += int(store.lengths[batch.texts].sum())
-        self._require_number(step, loss)
+            shown.append(Shown(batch, store, self.learner.learn(step, (task, part), batch, store)))
+            self._require_number(step, shown[-1].learned.loss)
         length = self.learner.update(step)
         self._require_number(step, length)
-        self.learner.clamp()
+        clamped = self.learner.clamp()
         self.state = replace(self.state, step=step + 1)
-        seconds = time.perf_counter() - began
         row = {
             "kind": "step",
             "step": step + 1,
-            "loss": loss,
-            "temperature": learned.temperature,
+            **row_of(shown, self.encoder, time.perf_counter() - began),
             "learning_rate": learning_rate_at(step, self.steps, self.settings),
             "gradient_length": length,
-            "pairs_per_second": pairs / seconds,
-            "tokens_per_second": tokens / seconds,
-            "texts": texts,
+            **({} if clamped is None else {"temperature_clamped": clamped}),
         }
-        self._log(row)
-        note = (
-            f"loss {loss:.3f} · {pairs / seconds:,.0f} pairs/s · {tokens / seconds:,.0f} tokens/s"
-        )
-        self.hooks.progress("training", step + 1, self.steps, note)
+        self.diary.write(row)
+        self.hooks.progress("training", step + 1, self.steps, note_of(row))
 
     def check(self) -> None:
         """Measure dev, remember the best weights, take a checkpoint."""
         if self.hooks.check is not None:
             scores = dict(self.hooks.check(self.encoder))
             scores = dict(zip(scores, ranks.first_ones(list(scores.values())), strict=True))
-            self._log({"kind": "dev", "step": self.state.step, **scores})
+            self.diary.write({"kind": "dev", "step": self.state.step, **scores})
             score = next(iter(scores.values()))
             if self.state.best_score is None or score > self.state.best_score:
                 self.state = replace(self.state, best_step=self.state.step, best_score=score)
@@ -266,9 +261,12 @@ class _Run:
             "best_score_on_dev": self.state.best_score,
         }
 
-    def _log(self, row: Mapping[str, Any]) -> None:
-        if self.first:
-            log.append(self.log, row)
+    def _tell_of_data(self) -> None:
+        stores = {id(store): store for store in self.course.stores}.values()
+        cut = sum(sum(store.truncated.values()) for store in stores)
+        texts = sum(len(store) for store in stores)
+        row = {"kind": "data", "step": 0, "texts": texts, "truncated_share": cut / texts}
+        self.diary.write(row)
 
     def _require_number(self, step: int, number: float) -> None:
         if math.isfinite(number):
