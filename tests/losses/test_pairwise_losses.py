@@ -176,6 +176,17 @@ def test_the_teacher_is_not_taught() -> None:
     assert q.grad.abs().max() > 0
 
 
+@pytest.mark.parametrize("name", ["margin_mse", "listwise_kl", "listwise_infonce"])
+def test_neither_are_the_teachers_scores(name: str) -> None:
+    known = edges((0, 0, 1.0), (0, 1, 0.5))
+    theirs = torch.tensor([2.0, -1.0], requires_grad=True)
+    q = torch.randn(1, 4, requires_grad=True)
+    taught = Edges(known.query, known.document, known.grade, score=theirs)
+    LOSSES[name](q, torch.randn(3, 4), taught).backward()
+    assert theirs.grad is None
+    assert q.grad.abs().max() > 0
+
+
 def test_vectors_are_brought_where_the_teacher_has_them() -> None:
     q, d = torch.randn(2, 4), torch.randn(3, 4)
     known = one_answer_each(2)

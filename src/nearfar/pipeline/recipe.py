@@ -46,10 +46,24 @@ class Searching:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Also:
+    """A further dataset that is learned from in the same run; each batch is of one dataset."""
+
+    dataset: str  # a folder that `nearfar import` made, seen from the recipe's folder
+    loss: LossSettings = field(default_factory=LossSettings)
+    weight: float = 1.0  # of its batches: 2 means twice as many passes
+    pairs_per_step: int | None = None
+    query_prompt: str | None = None
+    document_prompt: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FreeSettings:
     """What has a default for everything."""
 
     mining: Mining | None = None  # None: only the negatives of the batch
+    teacher: Model | None = None  # for losses that look at another model's vectors
+    also: tuple[Also, ...] = ()  # datasets that are learned from in the same run
     loss: LossSettings = field(default_factory=LossSettings)
     training: Training = field(default_factory=Training)
     evaluation: Evaluation = field(default_factory=Evaluation)

@@ -19,10 +19,10 @@ from nearfar.pipeline.recipe import Recipe
 from nearfar.pipeline.remembering import Remembering
 from nearfar.pipeline.source import identity
 from nearfar.pipeline.stage import Stage, stage
+from nearfar.pipeline.tasks import tasks_of
 from nearfar.progress import Progress, silent
 from nearfar.search.index import build_index, open_index
 from nearfar.search.search import Hit, search
-from nearfar.training.course import Task
 from nearfar.training.train import Hooks, train
 
 
@@ -162,6 +162,11 @@ class _Walk:
             "space": learner.space.fingerprint,
             "precision": str(learner.precision),
             "loss": asdict(recipe.loss),
+            "teacher": None if recipe.teacher is None else asdict(recipe.teacher),
+            "also": [
+                asdict(also) | {"digest": Dataset.open(self.recipe_folder / also.dataset).digest}
+                for also in recipe.also
+            ],
             "training": asdict(recipe.training),
         }  # fmt: skip
         work = self._stage("train", facts)
@@ -171,8 +176,8 @@ class _Walk:
                 if check is None:
                     self.talk.say("No dev split, so the last weights are kept, not the best.")
                 hooks = Hooks(check, self.talk.progress, stop, self.talk.say)
-                task = Task(dataset=taught, loss=recipe.loss)
-                trained = train(learner, task, work.folder, recipe.training, hooks)
+                tasks = tasks_of(taught, recipe, self.recipe_folder)
+                trained = train(learner, tasks, work.folder, recipe.training, hooks)
                 result |= {"steps": trained.steps, "best_step": trained.best_step}
             self.talk.say(best_of(work.result["best_step"], work.result["steps"]))
         return work.folder / "model"

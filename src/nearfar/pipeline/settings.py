@@ -48,6 +48,10 @@ def _value(hint: Any, value: Any, *, where: str, key: str) -> Any:
     if table_kind is not None and isinstance(value, Mapping):
         assert isinstance(table_kind, type)
         return settings_from(table_kind, value, where=where, key=key)
+    if table_kind is not None and isinstance(value, list):
+        tables = [_value(table_kind, one, where=where, key=f"{key}[{i}]")
+                  for i, one in enumerate(value)]  # fmt: skip
+        return tuple(tables)
     try:
         # Strict, so that a number in quotes is a mistake; yet 1 is a float and a list a tuple.
         adapter = TypeAdapter(hint, config=ConfigDict(strict=True))

@@ -1,9 +1,10 @@
 """The batches of a dataset: any of them can be had at once, so going on later costs nothing."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from nearfar.losses.named import PAIRWISE
 from nearfar.training.batch import Batch, make_batch
@@ -24,6 +25,7 @@ class Batches:
     pairs_per_step: int | None = None  # None: as the settings say
     groups: Ints | None = None  # of each row: batches hold queries of one group only
     difficulty: Floats | None = None  # of each pair to be learned
+    teacher: npt.NDArray[np.float32] | None = None  # vectors of the rows in another space
     _pairs: Ints = field(init=False, repr=False)  # which known pairs are drawn
     _order: Order = field(init=False, repr=False)
     _pass: tuple[int, list[Ints]] | None = field(default=None, init=False, repr=False)
@@ -60,7 +62,8 @@ class Batches:
         known = self.store.known
         queries = np.unique(known.query[drawn])
         documents = np.concatenate([known.document[drawn], self._negatives(drawn, step)])
-        return make_batch(self.store, queries, np.unique(documents), pairs=len(drawn))
+        batch = make_batch(self.store, queries, np.unique(documents), pairs=len(drawn))
+        return batch if self.teacher is None else _taught(batch, self.teacher)
 
     def _negatives(self, drawn: Ints, step: int) -> Ints:
         """Return a few judged negatives of each drawn query."""
@@ -75,3 +78,9 @@ class Batches:
             judged = known.document[pairs][known.grade[pairs] == 0]
             found.append(dice.permutation(judged)[:count])
         return np.concatenate(found)
+
+
+def _taught(batch: Batch, teacher: npt.NDArray[np.float32]) -> Batch:
+    vectors = torch.from_numpy(teacher[batch.texts])
+    both = (vectors[batch.query], vectors[batch.document])
+    return replace(batch, edges=replace(batch.edges, teacher=both))

@@ -13,16 +13,19 @@ import numpy.typing as npt
 
 from nearfar.data.dataset import Dataset
 from nearfar.errors import BadSetting
-from nearfar.fingerprint import content_id
+from nearfar.files import whole_file
+from nearfar.fingerprint import content_id, fingerprint
 from nearfar.losses import LossSettings
+from nearfar.model.encoder import Encoder
 from nearfar.model.tokens import TextToTokens
 from nearfar.progress import Progress, silent
 from nearfar.training.batch import Batch
 from nearfar.training.batches import Batches
 from nearfar.training.settings import Training
-from nearfar.training.store import TokenStore, open_store
+from nearfar.training.store import ROLES, TokenStore, contents_of, open_store
 
 Ints = npt.NDArray[np.int64]
+Vectors = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +38,7 @@ class Task:
     pairs_per_step: int | None = None  # None: as the settings say
     query_prompt: str | None = None  # None: the model's own
     document_prompt: str | None = None
-    together_by: str | None = None  # a field of queries of which a batch holds one value only
+    teacher: Encoder | None = None  # whose vectors of the same texts the loss looks at
 
     def __post_init__(self) -> None:
         if not self.weight > 0:
@@ -110,26 +113,49 @@ def open_course(
                 settings,
                 loss=task.loss.name,
                 pairs_per_step=task.pairs_per_step,
-                groups=None if task.together_by is None else _groups(task, store),
+                groups=_groups(task.dataset, store, settings.together_by),
+                teacher=teacher_vectors(folder, task, store, tokens, progress),
             )
+        )
+    if settings.together_by is not None and all(batches.groups is None for batches in found):
+        raise BadSetting(
+            f"training.together_by names the field {settings.together_by!r}, but no training "
+            "query has it. `nearfar check` lists the fields there are."
         )
     return Course(tasks, found, settings)
 
 
-def _groups(task: Task, store: TokenStore) -> Ints:
+def teacher_vectors(
+    folder: Path, task: Task, store: TokenStore, tokens: TextToTokens, progress: Progress
+) -> Vectors | None:
+    """Return the teacher's vector of each row, mapped from disk; made unless it is there."""
+    if task.teacher is None:
+        return None
+    name = fingerprint({"store": store.name, "space": task.teacher.space.fingerprint})
+    path = folder / f"teacher-{name}.npy"
+    if not path.is_file():
+        texts = list(contents_of(task.dataset, task.tokens(tokens)))
+        found = np.empty((len(texts), task.teacher.space.dim), dtype=np.float32)
+        for role in ROLES:
+            rows = [row for row, (theirs, _) in enumerate(texts) if theirs == role]
+            contents = [texts[row][1] for row in rows]
+            found[rows] = task.teacher.encode(contents, role, progress=progress).numpy()
+        with whole_file(path) as part, part.open("wb") as file:
+            np.save(file, found)
+    vectors: Vectors = np.load(path, mmap_mode="r")
+    return vectors
+
+
+def _groups(dataset: Dataset, store: TokenStore, field_name: str | None) -> Ints | None:
     """Return a number for the value of a field of each query's row; those without share one."""
-    field_name, values = task.together_by, {"": 0}
-    assert field_name is not None
+    values = {"": 0}
+    if field_name is None:
+        return None
     row_of = {int(store.content[row]): row for row in np.unique(store.known.query)}
     groups = np.zeros(len(store), dtype=np.int64)
-    for query in task.dataset.queries():
+    for query in dataset.queries():
         row = row_of.get(int(content_id(query.content)[:16], 16))
         value = query.fields.get(field_name)
         if row is not None and value is not None:
             groups[row] = values.setdefault(str(value), len(values))
-    if len(values) == 1:
-        raise BadSetting(
-            f"together_by names the field {field_name!r}, but no training query of "
-            f"{task.dataset.folder} has it. `nearfar check` lists the fields there are."
-        )
-    return groups
+    return groups if len(values) > 1 else None

@@ -100,7 +100,9 @@ class Learner:
         return Learned(
             value.item() / share,
             vectors,
-            float(temperature) if takes_temperature(chosen.name) else None,
+            float(torch.as_tensor(temperature).detach())
+            if takes_temperature(chosen.name)
+            else None,
             in_nats=chosen.name == "infonce" and chosen.options.get("negatives") != "own",
         )
 

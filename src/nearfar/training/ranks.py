@@ -8,6 +8,8 @@ gradients of all processes are then added up, not averaged.
 Shapes: N texts of the batch, M of them encoded here, D dimensions.
 """
 
+import signal
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -21,6 +23,7 @@ from nearfar.errors import RankLost
 
 _HOURS = 2  # before a silent process counts as lost: others wait while one writes or measures
 _NUMBERS_AT_ONCE = 25_000_000  # of gradients sent together
+_told = threading.Event()
 
 
 def count() -> int:
@@ -46,11 +49,24 @@ def together(device: torch.device) -> Iterator[None]:
     if device.type == "cuda":
         torch.cuda.set_device(dist.get_node_local_rank(fallback_rank=0))
     kind = "nccl" if device.type == "cuda" else "gloo"
+    # When one process dies torchrun asks the others to end: not before they have kept their work.
+    before = signal.signal(signal.SIGTERM, lambda *_: _told.set())
     dist.init_process_group(kind, timeout=timedelta(hours=_HOURS))
     try:
         yield
-    finally:
-        dist.destroy_process_group()
+    except RankLost:  # and what is said about it must still reach its reader
+        raise
+    except BaseException:
+        signal.signal(signal.SIGTERM, before)
+        raise
+    dist.destroy_process_group()
+    signal.signal(signal.SIGTERM, before)
+    _told.clear()
+
+
+def told_to_end() -> bool:
+    """Return whether the system has asked this process, one of several, to end."""
+    return _told.is_set()
 
 
 @contextmanager
@@ -92,9 +108,8 @@ def everyones(own: Float[Tensor, "M D"], counts: Sequence[int]) -> Float[Tensor,
     longest = max(counts)
     padded = own.new_zeros((longest, own.shape[1]))
     padded[: len(own)] = own
-    found = own.new_empty((len(counts) * longest, own.shape[1]))
-    dist.all_gather_into_tensor(found, padded)
-    parts = torch.split(found, longest)
+    parts = [torch.empty_like(padded) for _ in counts]
+    dist.all_gather(parts, padded)
     return torch.cat([part[:rows] for part, rows in zip(parts, counts, strict=True)])
 
 

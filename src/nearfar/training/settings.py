@@ -39,6 +39,7 @@ class Training:
     gradient_clip: float = 1.0  # longest gradient, in Euclidean length
     dropout: float | None = 0.0  # None: as in the checkpoint. 0 is exact and about 1.2 x faster
     queries_per_document: int = 1  # that come into a batch together; it is encoded once for all
+    together_by: str | None = None  # a field of queries: a batch holds those of one value only
     batches_per_update: int = 1  # whose gradients are averaged; not the same as a bigger batch
     tokens_per_chunk: int | None = None  # computed at once; None: 2,048 on a CPU, 65,536 on a GPU
     memory_mb: int = 2_048  # for what is kept until the backward pass; less is slower, not worse

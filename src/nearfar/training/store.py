@@ -31,6 +31,7 @@ from nearfar.records import Role
 from nearfar.training.known import Known, settle
 
 _FORMAT = 1
+ROLES: tuple[Role, ...] = ("query", "document")  # in whose order texts become rows
 Ints = npt.NDArray[np.int64]
 
 
@@ -38,6 +39,7 @@ Ints = npt.NDArray[np.int64]
 class TokenStore:
     """Texts as token ids, and what is known between them."""
 
+    name: str  # of all that it was made from
     tokens: npt.NDArray[np.int32]  # mapped from disk
     starts: Ints  # row i is tokens[starts[i] : starts[i + 1]]
     content: npt.NDArray[np.uint64]  # what each row's text is called, without its prompt
@@ -80,10 +82,25 @@ def open_store(
     return _read(place)
 
 
+def contents_of(dataset: Dataset, tokens: TextToTokens) -> Iterator[tuple[Role, str]]:
+    """Yield the text of each row of the store of a dataset, in order, and how it is first used."""
+    judgments = dataset.table("judgments", ["query_id", "document_id", "split"])
+    train = judgments.filter(pc.equal(judgments["split"], "train"))
+    seen: set[str] = set()
+    for role in ROLES:
+        for _, contents in _contents(dataset, role, _ids(train, role)):
+            for content in contents:
+                name = content_id(tokens.prompted(content, role))
+                if name not in seen:
+                    seen.add(name)
+                    yield role, content
+
+
 def _read(folder: Path) -> TokenStore:
     facts = json.loads((folder / "store.json").read_text(encoding="utf-8"))
     with np.load(folder / "rows.npz") as rows, np.load(folder / "edges.npz") as edges:
         return TokenStore(
+            name=folder.name,
             tokens=np.memmap(folder / "tokens.bin", dtype=np.int32, mode="r"),
             starts=rows["starts"],
             content=rows["content"],
@@ -101,7 +118,7 @@ def _write(folder: Path, dataset: Dataset, tokens: TextToTokens, progress: Progr
             f"{dataset.manifest['splits']}. Import more, or with smaller shares of dev and test."
         )
     writer = _RowWriter(folder, tokens)
-    row_of: dict[Role, dict[str, int]] = {"query": {}, "document": {}}
+    row_of: dict[Role, dict[str, int]] = {role: {} for role in ROLES}
     wanted = {role: _ids(train, role) for role in row_of}
     total = sum(map(len, wanted.values()))
     for role, found in row_of.items():

@@ -146,7 +146,8 @@ class _Run:
         self._move()
         if self.state.step % _STEPS_BETWEEN_TRIMS == 0:
             give_back_memory()
-        step, stop = self.state.step, ranks.any_of(self.hooks.stop())
+        step = self.state.step
+        stop = ranks.any_of(self.hooks.stop() or ranks.told_to_end())
         if step % self.settings.check_every(self.steps) == 0 or step == self.steps:
             self.check()
         elif stop:
@@ -244,7 +245,7 @@ class _Run:
                 "weight": task.weight,
                 "pairs_per_step": task.pairs_per_step,
                 "prompts": [task.query_prompt, task.document_prompt],
-                "together_by": task.together_by,
+                "teacher": None if task.teacher is None else task.teacher.space.fingerprint,
             }
             for task in self.course.tasks
         ]

@@ -1,0 +1,38 @@
+"""What a recipe's run learns from: its own dataset, and those that are learned from beside it."""
+
+from pathlib import Path
+
+from nearfar.data.dataset import Dataset
+from nearfar.model.text import TextEncoder
+from nearfar.pipeline.recipe import FreeSettings
+from nearfar.training.course import Task
+
+
+def tasks_of(dataset: Dataset, settings: FreeSettings, folder: Path) -> list[Task]:
+    """Return the tasks of a run, the recipe's own first.
+
+    Args:
+        dataset: the recipe's own, with mined negatives if there are any.
+        settings: of the recipe.
+        folder: from where the folders of other datasets are seen.
+
+    Raises:
+        BadFile: a dataset is missing or damaged.
+        BadModel: the teacher cannot be loaded.
+    """
+    chosen = settings.teacher
+    teacher = None if chosen is None else TextEncoder.load(chosen.base, chosen)
+    own = Task(dataset=dataset, loss=settings.loss, teacher=teacher)
+    others = [
+        Task(
+            dataset=Dataset.open(folder / also.dataset),
+            loss=also.loss,
+            weight=also.weight,
+            pairs_per_step=also.pairs_per_step,
+            query_prompt=also.query_prompt,
+            document_prompt=also.document_prompt,
+            teacher=teacher,
+        )
+        for also in settings.also
+    ]
+    return [own, *others]
