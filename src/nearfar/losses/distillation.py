@@ -5,6 +5,8 @@ Where the edges carry no scores of a teacher, their grades are taken for them.
 Shapes: Q queries, C documents, D dimensions, E edges, S scored edges.
 """
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -69,18 +71,18 @@ def listwise_kl(
 ) -> Float[Tensor, ""]:
     """Make the share of each document of a query what the teacher gives it.
 
-        loss = T^2 * mean over queries of KL( softmax(teacher / T) || softmax(s / t) )
+        loss = T^2 * mean over queries of KL( softmax(teacher / T) || softmax(s / (t T)) )
 
-    over the scored documents of the query, with s the cosine. T^2 keeps the gradient of the
-    same size whatever T is. Queries with one scored document have nothing to share and are
-    left out of the mean.
+    over the scored documents of the query, with s the cosine, so that s / t are the student's
+    logits. Both are softened by T, and T^2 keeps the gradient of about the same size for a large
+    T. Queries with one scored document have nothing to share and are left out of the mean.
 
     Args:
         queries: one row per unique query; only directions count.
         documents: one row per unique document.
         edges: judgments with a teacher's scores: logits, not probabilities; NaN is none.
-        temperature: t > 0, of the student.
-        teacher_temperature: T > 0, of the teacher; higher is softer.
+        temperature: t > 0, what cosines are divided by to become logits.
+        teacher_temperature: T > 0, what both logits are softened by.
 
     Returns:
         A scalar in nats times T^2, 0 or more; 0 is perfect.
@@ -93,7 +95,8 @@ def listwise_kl(
         arXiv:2012.04584, eq. 5.
     """
     require_temperature(temperature)
-    require(teacher_temperature > 0, "teacher_temperature", "above 0", teacher_temperature)
+    require(0 < teacher_temperature < math.inf, "teacher_temperature", "above 0",
+            teacher_temperature)  # fmt: skip
     query, cosines, _, scores = _scored(queries, documents, edges)
     count = torch.bincount(query, minlength=len(queries))
     shared = count[query] > 1
@@ -101,7 +104,7 @@ def listwise_kl(
         raise ValueError("no query of the batch has two documents with a teacher's score.")
     rows = query[shared]
     theirs = _log_share(scores[shared] / teacher_temperature, rows, len(queries))
-    ours = _log_share(cosines[shared] / temperature, rows, len(queries))
+    ours = _log_share(cosines[shared] / temperature / teacher_temperature, rows, len(queries))
     total = (theirs.exp() * (theirs - ours)).sum() / (count > 1).sum()
     return total * teacher_temperature**2
 
@@ -140,7 +143,8 @@ def listwise_infonce(
         den Oord et al. 2018, arXiv:1807.03748, eq. 4).
     """
     require_temperature(temperature)
-    require(teacher_temperature > 0, "teacher_temperature", "above 0", teacher_temperature)
+    require(0 < teacher_temperature < math.inf, "teacher_temperature", "above 0",
+            teacher_temperature)  # fmt: skip
     query, _, document, scores = _scored(queries, documents, edges)
     share = _log_share(scores / teacher_temperature, query, len(queries)).exp()
     order = torch.argsort(query, stable=True)

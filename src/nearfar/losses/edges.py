@@ -36,7 +36,7 @@ class Edges:
     @property
     def allowed(self) -> Bool[Tensor, " E"]:
         """Which edges are not excluded."""
-        if self.excluded is None or not len(self.excluded):
+        if self.excluded is None or not len(self.excluded) or not len(self.query):
             return torch.ones_like(self.grade, dtype=torch.bool)
         width = 1 + int(max(self.document.max(), self.excluded[:, 1].max()))
         return ~torch.isin(

@@ -107,15 +107,16 @@ def cosine_mse(
         A scalar, 0 to 4; 0 is perfect.
 
     Raises:
-        ValueError: no pair is judged, or a grade is above 1.
+        ValueError: no pair is judged, or a grade is none that a cosine can be.
 
     Source: Reimers and Gurevych 2019, arXiv:1908.10084, sec. 3 (regression objective).
     """
     distance, _ = _distances(queries, documents, edges)
     grade = edges.grade[edges.allowed].to(distance.dtype)
-    if grade.max() > 1:
+    if not (grade.abs() <= 1).all():
+        odd = grade[~(grade.abs() <= 1)][0]
         raise ValueError(
-            f"cosine_mse compares cosines with grades of 0 to 1, got {grade.max():.3g}. Divide the "
+            f"cosine_mse compares cosines with grades of 0 to 1, got {odd:.3g}. Divide the "
             "grades by the highest there can be, or take cosent, which needs their order only."
         )
     return (1 - distance - grade).square().mean()

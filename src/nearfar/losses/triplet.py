@@ -3,10 +3,13 @@
 Shapes: Q queries, C documents, D dimensions, P positive edges, b of them at a time.
 """
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import softplus
+from torch.utils.checkpoint import checkpoint
 
 from nearfar.losses.checks import require, require_one_of
 from nearfar.losses.edges import Edges
@@ -59,7 +62,7 @@ def triplet(
         non-zero ones as in sec. 3.2) and sec. 2 (soft); Schroff et al. 2015, arXiv:1503.03832,
         sec. 3.2 (semihard).
     """
-    require(margin >= 0, "margin", "0 or more", margin)
+    require(0 <= margin < math.inf, "margin", "0 or more", margin)
     require_one_of("distance", distance, ("cosine", "euclidean", "manhattan"))
     require_one_of("negatives", negatives, ("batch", "own"))
     require_one_of("select", select, ("all", "hardest", "semihard"))
@@ -67,6 +70,17 @@ def triplet(
     q, d = unit(queries), unit(documents)
     width = len(documents) * (queries.shape[1] if distance == "manhattan" else 1)
     size = max(_NUMBERS_AT_ONCE // width, 1)
+
+    def part_of(q: Tensor, d: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+        apart = _distance(q[rows], d, distance)  # (b, C)
+        may_push = _may_push(edges, rows, len(documents), negatives)
+        own = apart.gather(1, columns.unsqueeze(1)).squeeze(1)
+        violation, counts = _violations(own, apart, may_push, rows, select)
+        value = softplus(violation) if soft else (violation + margin).clamp_min(0)
+        if select == "all" and not soft:
+            counts = counts & (value.detach() > 0)
+        return value.masked_fill(~counts, 0).sum(), counts.sum()
+
     total, count = q.sum() * 0 + d.sum() * 0, torch.zeros((), device=q.device)
     # Answers of one query stand together, and one query is never divided between two parts.
     _, counts = torch.unique_consecutive(answers.row, return_counts=True)
@@ -74,14 +88,9 @@ def triplet(
     for rows in torch.split(answers.row, _sums(counts, part)):
         begin = int(torch.searchsorted(answers.row, rows[0]))
         columns = answers.column[begin : begin + len(rows)]
-        apart = _distance(q[rows], d, distance)  # (b, C)
-        may_push = _may_push(edges, rows, len(documents), negatives)
-        own = apart.gather(1, columns.unsqueeze(1)).squeeze(1)
-        violation, weight = _violations(own, apart, may_push, rows, select)
-        value = softplus(violation) if soft else (violation + margin).clamp_min(0)
-        counts_here = weight if soft or select != "all" else weight & (value.detach() > 0)
-        total = total + value.masked_fill(~counts_here, 0).sum()
-        count = count + counts_here.sum()
+        # Computed again for the slopes: of all parts together nothing but the vectors is kept.
+        value, some = checkpoint(part_of, q, d, rows, columns, use_reentrant=False)
+        total, count = total + value, count + some
     return total / count.clamp_min(1)
 
 
