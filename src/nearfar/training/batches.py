@@ -1,5 +1,6 @@
 """The batches of a dataset: any of them can be had at once, so going on later costs nothing."""
 
+import hashlib
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -24,7 +25,7 @@ class Batches:
     loss: str = "infonce"
     pairs_per_step: int | None = None  # None: as the settings say
     groups: Ints | None = None  # of each row: batches hold queries of one group only
-    difficulty: Floats | None = None  # of each pair to be learned
+    difficulty: Floats | None = None  # of each known pair: the first pass leans to what is easy
     teacher: npt.NDArray[np.float32] | None = None  # vectors of the rows in another space
     _pairs: Ints = field(init=False, repr=False)  # which known pairs are drawn
     _order: Order = field(init=False, repr=False)
@@ -40,7 +41,7 @@ class Batches:
             size=min(self.pairs_per_step or self.settings.pairs_per_step, self.pairs),
             queries_per_document=self.settings.queries_per_document,
             group=None if self.groups is None else self.groups[known.query[self._pairs]],
-            difficulty=self.difficulty,
+            difficulty=None if self.difficulty is None else self.difficulty[self._pairs],
             seed=self.settings.seed,
         )
 
@@ -48,6 +49,13 @@ class Batches:
     def pairs(self) -> int:
         """How many pairs there are to learn."""
         return len(self._pairs)
+
+    @property
+    def difficulty_digest(self) -> str | None:
+        """Return what tells one curriculum from another."""
+        if self.difficulty is None:
+            return None
+        return hashlib.sha256(np.ascontiguousarray(self.difficulty).data).hexdigest()[:16]
 
     @property
     def steps(self) -> int:

@@ -4,7 +4,7 @@ Every batch is of one dataset. Which one, and which of its batches, is a functio
 the step, so a run can go on anywhere at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from nearfar.model.tokens import TextToTokens
 from nearfar.progress import Progress, silent
 from nearfar.training.batch import Batch
 from nearfar.training.batches import Batches
+from nearfar.training.order import Floats
 from nearfar.training.settings import Training
 from nearfar.training.store import ROLES, TokenStore, contents_of, open_store
 
@@ -39,6 +40,9 @@ class Task:
     query_prompt: str | None = None  # None: the model's own
     document_prompt: str | None = None
     teacher: Encoder | None = None  # whose vectors of the same texts the loss looks at
+    # A curriculum: how difficult each known pair of the store is, so that the first pass leans
+    # to easy ones first; for example one minus the cosines of a base model.
+    difficulty: Callable[[TokenStore], Floats] | None = None
 
     def __post_init__(self) -> None:
         if not self.weight > 0:
@@ -113,6 +117,7 @@ def open_course(
                 settings,
                 loss=task.loss.name,
                 pairs_per_step=task.pairs_per_step,
+                difficulty=None if task.difficulty is None else task.difficulty(store),
                 groups=_groups(task.dataset, store, settings.together_by),
                 teacher=teacher_vectors(folder, task, store, tokens, progress),
             )

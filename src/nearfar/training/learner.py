@@ -65,19 +65,21 @@ class Learner:
         self.all = nn.ModuleDict({"network": encoder.network, "temperatures": self.temperatures})
         self.optimiser = self._optimiser()
 
-    def learn(self, step: int, place: tuple[int, int], batch: Batch, store: TokenStore) -> Learned:
+    def learn(
+        self, step: int, place: tuple[int, int, int], batch: Batch, store: TokenStore
+    ) -> Learned:
         """Add the gradient of one batch to that of the step.
 
         Args:
             step: of the run, from 0.
-            place: which task the batch is of, and which batch of the step it is, from 0.
+            place: which task the batch is of; which batch of the step it is, of how many.
             batch: the texts and what is known between them.
             store: of the task.
         """
-        task, part = place
+        task, part, parts = place
         settings = self.settings
         temperature = self._temperature(task, step)
-        loss, share = self._losses[task], 1 / settings.batches_per_update
+        loss, share = self._losses[task], 1 / parts
         device = self.encoder.device.type
         self.encoder.network.train()
         value, vectors = learn_from(

@@ -162,10 +162,12 @@ class _Run:
         began = time.perf_counter()
         step, each = self.state.step, self.settings.batches_per_update
         shown = []
-        for part, at in enumerate(range(step * each, min((step + 1) * each, self.course.steps))):
+        places = range(step * each, min((step + 1) * each, self.course.steps))
+        for part, at in enumerate(places):
             task, batch = self.course[at]
             store = self.course.stores[task]
-            shown.append(Shown(batch, store, self.learner.learn(step, (task, part), batch, store)))
+            learned = self.learner.learn(step, (task, part, len(places)), batch, store)
+            shown.append(Shown(batch, store, learned))
             self._require_number(step, shown[-1].learned.loss)
         length = self.learner.update(step)
         self._require_number(step, length)
@@ -246,8 +248,9 @@ class _Run:
                 "pairs_per_step": task.pairs_per_step,
                 "prompts": [task.query_prompt, task.document_prompt],
                 "teacher": None if task.teacher is None else task.teacher.space.fingerprint,
+                "difficulty": batches.difficulty_digest,
             }
-            for task in self.course.tasks
+            for task, batches in zip(self.course.tasks, self.course.batches, strict=True)
         ]
 
     def _lineage(self) -> dict[str, Any]:
