@@ -25,7 +25,7 @@ check: $(VENV)/.dev
 	$(BIN)/vulture
 
 bench: $(VENV)/.dev
-	$(BIN)/python bench/speed.py
+	$(BIN)/python bench/training.py
 	$(BIN)/python bench/quality.py
 
 # With what the quickstart needs, and with what tests and checks need beside it. Versions are

@@ -166,7 +166,7 @@ def listwise_kl(
     for row in lists(queries, documents, edges, excluded).values():
         if len(row) < 2:
             continue
-        ours = shares([cosine / temperature for _, cosine, _ in row])
+        ours = shares([cosine / temperature / teacher_temperature for _, cosine, _ in row])
         theirs = shares([score / teacher_temperature for *_, score in row])
         found.append(
             math.fsum(p * math.log(p / q) for p, q in zip(theirs, ours, strict=True) if p > 0)
