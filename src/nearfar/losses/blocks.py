@@ -66,7 +66,7 @@ def blockwise(
     kind = torch.float64 if queries.dtype == torch.float64 else torch.float32
     hot = torch.as_tensor(temperature, dtype=kind, device=queries.device)
     if not prefixes:
-        both = [vectors.to(kind) * _scale(vectors.to(kind)) for vectors in (queries, documents)]
+        both = [_unit(vectors.to(kind)) for vectors in (queries, documents)]
         result: Tensor = _Blockwise.apply(*both, None, None, hot, loss, [])  # type: ignore[no-untyped-call]
         return result
     both = [vectors.to(kind) for vectors in (queries, documents)]
@@ -78,7 +78,31 @@ def blockwise(
 
 def _scale(vectors: Float[Tensor, "N d"]) -> Float[Tensor, "N 1"]:
     # Clamped before the root is taken: a row of zeros has a slope of zero.
-    return vectors.square().sum(1, keepdim=True).clamp_min(1e-24).rsqrt()
+    return torch.linalg.vecdot(vectors, vectors).unsqueeze(1).clamp_min(1e-24).rsqrt()
+
+
+def _unit(vectors: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
+    result: Tensor = _Unit.apply(vectors)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _Unit(torch.autograd.Function):
+    """Vectors of length 1, with one table of numbers kept for the slopes rather than five."""
+
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor) -> Tensor:
+        scale = _scale(vectors)
+        unit = vectors * scale
+        ctx.save_for_backward(unit, scale)
+        return unit
+
+    @staticmethod
+    def backward(ctx: Any, *above: Tensor) -> Tensor:
+        # What points along a vector changes its length alone, and that does not count.
+        unit, scale = ctx.saved_tensors
+        along = torch.linalg.vecdot(above[0], unit).unsqueeze(1)
+        found: Tensor = torch.addcmul(above[0], unit, along, value=-1).mul_(scale)
+        return found
 
 
 class _Blockwise(torch.autograd.Function):
@@ -111,6 +135,8 @@ class _Blockwise(torch.autograd.Function):
         found = ctx.slopes
         slopes = (found.queries, found.documents, found.query_scales, found.document_scales,
                   found.temperature)  # fmt: skip
+        if above[0].item() == 1:  # as it is at the end of most graphs: nothing is to be copied
+            return *slopes, None, None
         return *(None if slope is None else slope * above[0] for slope in slopes), None, None
 
 
