@@ -78,7 +78,8 @@ def blockwise(
 
 def _scale(vectors: Float[Tensor, "N d"]) -> Float[Tensor, "N 1"]:
     # Clamped before the root is taken: a row of zeros has a slope of zero.
-    return torch.linalg.vecdot(vectors, vectors).unsqueeze(1).clamp_min(1e-24).rsqrt()
+    squares: Tensor = torch.linalg.vecdot(vectors, vectors)
+    return squares.unsqueeze(1).clamp_min(1e-24).rsqrt()
 
 
 def _unit(vectors: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
