@@ -128,7 +128,9 @@ class TextEncoder:
         try:
             for start, rows in self._tokenised(contents, role):
                 for chunk in self._chunks(rows):
-                    ids, real = pad([rows[row] for row in chunk], self.tokens.pad_id)
+                    ids, real = pad(
+                        [rows[row] for row in chunk], self.tokens.pad_id, self.tokens.max_tokens
+                    )
                     vectors[torch.from_numpy(chunk) + start] = self._forward(ids, real)
                     done += len(chunk)
                     progress(f"encoding {role} texts", done, len(contents))

@@ -21,8 +21,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from nearfar.training import ranks
+from nearfar.training.memory import give_back_memory
 
 Rows = npt.NDArray[np.int64]
+_CHUNKS_BETWEEN_TRIMS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,9 @@ def cached_backward(
             parts += [encoding.chunk(i) for i in mine[1:keep]]
     kept = len(parts)
     with encoding.precision(), torch.no_grad():
-        parts += [encoding.chunk(i) for i in mine[kept:]]
+        for turn, i in enumerate(mine[kept:], start=1):
+            parts.append(encoding.chunk(i))
+            _give_back_now_and_then(turn)
 
     # 2. Ask the loss which way each vector should move.
     real = len(everyone[ranks.rank()])  # after these come only turns for the others' sake
@@ -88,7 +92,14 @@ def cached_backward(
             parts[turn] = part.detach()  # lets go of its graph
             wish = slopes[torch.from_numpy(chunks[i]).to(slopes.device)]
             torch.autograd.backward(part, wish if turn < real else torch.zeros_like(wish))
+            _give_back_now_and_then(turn)
     return value.detach(), leaf.detach()
+
+
+def _give_back_now_and_then(turn: int) -> None:
+    # Chunks of all sizes leave gaps between them that add up over a long step.
+    if turn % _CHUNKS_BETWEEN_TRIMS == _CHUNKS_BETWEEN_TRIMS - 1:
+        give_back_memory()
 
 
 def _turns(chunks: int, sharded: bool) -> list[int]:

@@ -56,7 +56,11 @@ def learn_from(
     width = encoder.network.dim * (len(step.layers) + 1)
 
     def encode(i: int) -> Tensor:
-        ids, real = pad([store[row] for row in batch.texts[chunks[i]]], encoder.tokens.pad_id)
+        ids, real = pad(
+            [store[row] for row in batch.texts[chunks[i]]],
+            encoder.tokens.pad_id,
+            encoder.tokens.max_tokens,
+        )
         with dice_of(step.seed, step.number, i):
             vectors: Tensor = encoder.network(ids.to(device), real.to(device), step.layers)
         return vectors
