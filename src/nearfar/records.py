@@ -43,6 +43,7 @@ class Origin:
     source: str  # file and line; document and span; trace id
     by: str = ""  # annotator, model and prompt, miner and its space
     at: str = ""  # when it was judged, ISO 8601; empty where the source does not say
+    facts: Mapping[str, Scalar] = field(default_factory=lambda: _NO_FIELDS)  # rank, cost, ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,3 +55,4 @@ class Judgment:
     grade: float  # above 0: an answer, the higher the better; 0: judged, and no answer
     origin: Origin
     split: Split | None = None  # None: the writer decides by the hash of the groups
+    score: float | None = None  # a teacher's, on its own scale; only gaps within a query count

@@ -4,6 +4,7 @@ import json
 import random
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,14 +59,17 @@ def made(records: list[Record], shares: Shares | None = None) -> Dataset:
     texts,
     st.dictionaries(texts.map(lambda t: f"f_{t}"), scalars, max_size=4),
     st.floats(0, 1e9),
+    st.none() | st.floats(-1e9, 1e9),
 )
 def test_what_is_written_is_read(
-    content: str, asked: str, fields: dict[str, str | int | float | bool], grade: float
-) -> None:
+    content: str, asked: str, fields: dict[str, str | int | float | bool], grade: float,
+    score: float | None,
+) -> None:  # fmt: skip
+    judged = judgment("q", "d", grade, "dev")
     records: list[Record] = [
         document("d", content, "g", **fields),
         query("q", asked),
-        judgment("q", "d", grade, "dev"),
+        replace(judged, score=score, origin=replace(judged.origin, facts=fields)),
     ]
     found = made(records)
     assert [*found.documents(), *found.queries(), *found.judgments()] == records

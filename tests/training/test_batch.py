@@ -98,6 +98,29 @@ def test_every_known_relation_is_there_however_its_texts_came_in(
     }
 
 
+def test_a_teachers_scores_stand_beside_the_edges_they_are_of(
+    tmp_path: Path, learner: TextEncoder
+) -> None:
+    with write_dataset(tmp_path / "d", licence="CC0-1.0", parents=[]) as writer:
+        for id_, content in {"d1": "ba da", "d2": "fa ga", "d3": "ka la"}.items():
+            writer.add_document(Document(id=id_, content=content, source="x:1"))
+        writer.add_query(Query(id="q", content="pa", source="x:1"))
+        for document, grade, score in (("d1", 1.0, 7.5), ("d2", 0.0, -2.0), ("d3", 1.0, None)):
+            writer.add_judgment(
+                Judgment(query_id="q", document_id=document, grade=grade, split="train",
+                         origin=Origin(kind="human", source="x:1"), score=score)
+            )  # fmt: skip
+    store = open_store(tmp_path / "s", Dataset.open(tmp_path / "d"), learner.tokens)
+    edges = make_batch(store, np.array([0]), np.array([1, 2, 3]), pairs=1).edges
+    assert edges.score is not None
+    np.testing.assert_array_equal(edges.grade, [1.0, 0.0, 1.0])
+    np.testing.assert_array_equal(edges.score, [7.5, -2.0, np.nan])
+
+
+def test_without_a_teacher_edges_have_no_scores(graph: TokenStore) -> None:
+    assert everything(graph).edges.score is None
+
+
 def test_a_judged_negative_comes_with_its_pair_when_asked_for(
     graph: TokenStore, learner: TextEncoder
 ) -> None:

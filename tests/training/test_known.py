@@ -14,6 +14,16 @@ def settled(*judgments: tuple[int, int, float, bool]) -> dict[tuple[int, int], f
     return as_dict(known)
 
 
+def test_a_teachers_scores_come_from_train_alone_and_of_several_the_mean() -> None:
+    queries, documents = np.array([0, 0, 0, 1, 1]), np.array([1, 1, 1, 2, 3])
+    grades = np.array([1.0, 1.0, 0.0, 1.0, 1.0])
+    train = np.array([True, True, False, True, True])
+    scores = np.array([2.0, 4.0, 9.0, np.nan, -1.0])
+    known = settle(queries, documents, grades, train, rows=10, scores=scores)
+    assert known.document.tolist() == [1, 2, 3]
+    np.testing.assert_array_equal(known.score, [3.0, np.nan, -1.0])
+
+
 def as_dict(known: Known) -> dict[tuple[int, int], float]:
     pairs = zip(known.query.tolist(), known.document.tolist(), strict=True)
     return dict(zip(pairs, known.grade.tolist(), strict=True))

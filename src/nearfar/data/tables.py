@@ -1,11 +1,13 @@
 """How records lie in Parquet: one plain column each, so that any tool can read them."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from nearfar.errors import BadRecord
+from nearfar.fingerprint import canonical_json
 from nearfar.records import Document, Judgment, Origin, Query, Scalar
 
 Row = dict[str, Any]
@@ -22,6 +24,8 @@ JUDGMENTS = pa.schema(
         ("origin_source", pa.string()),
         ("origin_by", pa.string()),
         ("origin_at", pa.string()),
+        ("origin_facts", pa.string()),  # JSON: what only some kinds know; empty for none
+        ("score", pa.float64()),
     ]
 )
 _ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
@@ -77,6 +81,8 @@ def judgment_row(judgment: Judgment) -> Row:
         "origin_source": origin.source,
         "origin_by": origin.by,
         "origin_at": origin.at,
+        "origin_facts": canonical_json(dict(origin.facts)) if origin.facts else "",
+        "score": judgment.score,
     }
 
 
@@ -124,6 +130,7 @@ def judgments(batch: pa.RecordBatch) -> Iterator[Judgment]:
             source=row["origin_source"],
             by=row["origin_by"],
             at=row["origin_at"],
+            facts=json.loads(row["origin_facts"] or "{}"),
         )
         yield Judgment(
             query_id=row["query_id"],
@@ -131,6 +138,7 @@ def judgments(batch: pa.RecordBatch) -> Iterator[Judgment]:
             grade=row["grade"],
             origin=origin,
             split=row["split"],
+            score=row["score"],
         )
 
 

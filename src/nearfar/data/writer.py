@@ -20,7 +20,7 @@ from nearfar.files import whole_folder
 from nearfar.fingerprint import MultisetDigest
 from nearfar.records import SPLITS, Document, Judgment, Query, Split
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
@@ -94,7 +94,7 @@ class DatasetWriter:
         """Add a judgment; the texts it names may come before or after it.
 
         Raises:
-            BadRecord: its grade is negative or not a number.
+            BadRecord: its grade is negative or not a number, or its score is not a number.
         """
         if not (math.isfinite(judgment.grade) and judgment.grade >= 0):
             raise BadRecord(
@@ -102,9 +102,15 @@ class DatasetWriter:
                 f"{judgment.grade} for query {judgment.query_id!r} and document "
                 f"{judgment.document_id!r}. Correct it or remove the line."
             )
+        if judgment.score is not None and not math.isfinite(judgment.score):
+            raise BadRecord(
+                f"{judgment.origin.source}: a teacher's score must be a number, got "
+                f"{judgment.score} for query {judgment.query_id!r} and document "
+                f"{judgment.document_id!r}. Correct it, or leave it out."
+            )
         key = short_hash(
             f"{len(judgment.query_id)} {judgment.query_id} {judgment.document_id} "
-            f"{judgment.grade!r} {judgment.split}"
+            f"{judgment.grade!r} {judgment.split} {judgment.score!r}"
         )
         if key in self._pairs:
             self.merged["judgments"] += 1

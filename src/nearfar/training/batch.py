@@ -15,6 +15,7 @@ from nearfar.losses import Edges
 from nearfar.training.store import TokenStore
 
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def make_batch(store: TokenStore, queries: Ints, documents: Ints, *, pairs: int)
         documents: (C,) rows, sorted, unique.
         pairs: how many pairs they were drawn for.
     """
-    query, document, grade = _between(store, queries, documents)
+    query, document, grade, score = _between(store, queries, documents)
     texts, place = np.unique(np.concatenate([queries, documents]), return_inverse=True)
     # A text that answers itself is looked at twice, each time through other dropout (SimCSE).
     twins = np.unique(document[(queries[query] == documents[document]) & (grade > 0)])
@@ -52,6 +53,7 @@ def make_batch(store: TokenStore, queries: Ints, documents: Ints, *, pairs: int)
         document=torch.from_numpy(document[~unknown]),
         grade=torch.from_numpy(grade[~unknown].astype(np.float32)),
         excluded=torch.from_numpy(np.unique(excluded, axis=0)) if len(excluded) else None,
+        score=torch.from_numpy(score[~unknown].astype(np.float32)) if store.scored else None,
     )
     return Batch(
         texts=texts,
@@ -80,8 +82,8 @@ def _among(pairs: Ints, query: Ints, document: Ints, width: int) -> npt.NDArray[
 
 def _between(
     store: TokenStore, queries: Ints, documents: Ints
-) -> tuple[Ints, Ints, npt.NDArray[np.float64]]:
-    """Return the known pairs of these texts: place of the query, of the document, and grade."""
+) -> tuple[Ints, Ints, Floats, Floats]:
+    """Return the known pairs of these texts: places of query and document, grade and score."""
     known = store.known
     starts, counts = known.starts[queries], known.starts[queries + 1] - known.starts[queries]
     owner = np.repeat(np.arange(len(queries)), counts)
@@ -91,4 +93,4 @@ def _between(
     target = known.document[pairs]
     place = np.minimum(np.searchsorted(documents, target), len(documents) - 1)
     here = documents[place] == target
-    return owner[here], place[here], known.grade[pairs][here]
+    return owner[here], place[here], known.grade[pairs][here], known.score[pairs][here]

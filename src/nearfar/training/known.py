@@ -24,6 +24,7 @@ class Known:
     document: Ints  # (K,)
     grade: Floats  # (K,)
     query: Ints  # (K,)
+    score: Floats  # (K,) a teacher's; NaN: none
 
     @property
     def answers(self) -> Ints:
@@ -32,7 +33,13 @@ class Known:
 
 
 def settle(
-    queries: Ints, documents: Ints, grades: Floats, train: npt.NDArray[np.bool_], *, rows: int
+    queries: Ints,
+    documents: Ints,
+    grades: Floats,
+    train: npt.NDArray[np.bool_],
+    *,
+    rows: int,
+    scores: Floats | None = None,
 ) -> Known:
     """Return what training may take as known, one entry for each pair of rows.
 
@@ -45,10 +52,12 @@ def settle(
         grades: (J,) 0 or more.
         train: (J,) whether the judgment is of the train split.
         rows: R, how many rows there are.
+        scores: (J,) a teacher's; NaN for none. Of several for one pair the mean counts.
     """
+    scores = np.full(len(grades), np.nan) if scores is None else scores
     order = np.lexsort((documents, queries))
     queries, documents = queries[order], documents[order]
-    grades, train = grades[order], train[order]
+    grades, train, scores = grades[order], train[order], scores[order]
     new = np.ones(len(order), dtype=bool)
     new[1:] = (np.diff(queries) != 0) | (np.diff(documents) != 0)
     first = np.flatnonzero(new)
@@ -60,6 +69,9 @@ def settle(
     best = np.maximum.reduceat(np.where(train, grades, 0.0), first)
     excluded = leaks | (positive & zero)
     kept = learnt | excluded  # a zero of another split alone says nothing here
+    scored = train & ~np.isnan(scores)
+    total = np.add.reduceat(np.where(scored, scores, 0.0), first)
+    times = np.add.reduceat(scored.astype(np.int64), first)
 
     query = queries[first][kept]
     return Known(
@@ -67,4 +79,5 @@ def settle(
         document=documents[first][kept],
         grade=np.where(excluded, np.nan, best)[kept],
         query=query,
+        score=np.divide(total, times, out=np.full(len(total), np.nan), where=times > 0)[kept],
     )

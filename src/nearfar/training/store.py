@@ -10,9 +10,10 @@ store.json    what it was made from, and how many texts of each role were cut
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from nearfar.progress import Progress, silent
 from nearfar.records import Role
 from nearfar.training.known import Known, settle
 
-_FORMAT = 1
+_FORMAT = 2
 ROLES: tuple[Role, ...] = ("query", "document")  # in whose order texts become rows
 Ints = npt.NDArray[np.int64]
 
@@ -44,6 +45,7 @@ class TokenStore:
     starts: Ints  # row i is tokens[starts[i] : starts[i + 1]]
     content: npt.NDArray[np.uint64]  # what each row's text is called, without its prompt
     known: Known
+    scored: bool  # whether a teacher has scored any pair
     truncated: dict[str, int]  # texts cut at the model's length, by role
 
     @property
@@ -99,18 +101,20 @@ def contents_of(dataset: Dataset, tokens: TextToTokens) -> Iterator[tuple[Role, 
 def _read(folder: Path) -> TokenStore:
     facts = json.loads((folder / "store.json").read_text(encoding="utf-8"))
     with np.load(folder / "rows.npz") as rows, np.load(folder / "edges.npz") as edges:
+        known = Known(**{name: edges[name] for name in edges.files})
         return TokenStore(
             name=folder.name,
             tokens=np.memmap(folder / "tokens.bin", dtype=np.int32, mode="r"),
             starts=rows["starts"],
             content=rows["content"],
-            known=Known(edges["starts"], edges["document"], edges["grade"], edges["query"]),
+            known=known,
+            scored=not np.isnan(known.score).all(),
             truncated=facts["truncated"],
         )
 
 
 def _write(folder: Path, dataset: Dataset, tokens: TextToTokens, progress: Progress) -> None:
-    judgments = dataset.table("judgments", ["query_id", "document_id", "grade", "split"])
+    judgments = dataset.table("judgments", ["query_id", "document_id", "grade", "split", "score"])
     train = judgments.filter(pc.equal(judgments["split"], "train"))
     if not pc.any(pc.greater(train["grade"], 0)).as_py():
         raise BadRecord(
@@ -140,13 +144,9 @@ def _write(folder: Path, dataset: Dataset, tokens: TextToTokens, progress: Progr
         judgments["grade"].to_numpy()[here],
         pc.equal(judgments["split"], "train").to_numpy()[here],
         rows=writer.count,
+        scores=pc.fill_null(judgments["score"], math.nan).to_numpy()[here],
     )
-    edges: dict[str, Any] = {
-        "starts": known.starts,
-        "document": known.document,
-        "grade": known.grade,
-        "query": known.query,
-    }
+    edges: dict[str, Any] = asdict(known)
     np.savez(folder / "edges.npz", **edges)
 
 
