@@ -1,0 +1,1 @@
+"""Writes: queries for passages that nobody has asked about yet."""
