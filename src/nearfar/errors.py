@@ -49,3 +49,8 @@ class RankLost(NearfarError):
 
 class Stopped(NearfarError):
     """Someone asked long work to stop; what is done is kept."""
+
+
+def said(error: Exception) -> str:
+    """Return in one line what a library said as it gave up, or what its error is called."""
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -14,7 +14,7 @@ from torch import Tensor
 from nearfar.losses.blocks import Pairs, blockwise
 from nearfar.losses.checks import require, require_one_of
 from nearfar.losses.edges import Edges
-from nearfar.vectors.similarity import unit
+from nearfar.vectors.similarity import pair_cosines, unit
 
 AnyLoss = Callable[..., Tensor]
 
@@ -146,7 +146,7 @@ def _as_near_as_answers(
 ) -> Tensor:
     answers = edges.positive
     row, column = edges.query[answers], edges.document[answers]
-    own = (unit(queries)[row] * unit(documents)[column]).sum(1)
+    own = pair_cosines(queries, documents, row, column)
     bar = own - margin * (own.abs() if relative else 1)
     bars = bar.new_full((len(queries),), float("inf"))  # no answer: no bar
     bars = bars.scatter_reduce(0, row, bar, "amax", include_self=False)

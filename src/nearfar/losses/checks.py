@@ -36,3 +36,15 @@ def require_positive(edges: Edges) -> Bool[Tensor, " E"]:
     if not positive.any():
         raise ValueError("the batch has no positive edge, so there is nothing to learn from.")
     return positive
+
+
+def require_judged(edges: Edges) -> Bool[Tensor, " E"]:
+    """Return which edges are judged and not excluded.
+
+    Raises:
+        ValueError: none is.
+    """
+    allowed = edges.allowed
+    if not allowed.any():
+        raise ValueError("the batch has no judged pair, so there is nothing to learn from.")
+    return allowed

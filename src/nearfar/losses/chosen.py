@@ -1,6 +1,7 @@
 """Which loss a run learns by, and what stands around it."""
 
 import difflib
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -89,6 +90,7 @@ def build_loss(settings: LossSettings) -> ChosenLoss:
     return chosen
 
 
+@functools.cache
 def takes_temperature(name: str) -> bool:
     """Return whether a loss divides its similarities by a temperature."""
     return "temperature" in inspect.signature(LOSSES[name]).parameters

@@ -14,10 +14,9 @@ from torch import Tensor
 from nearfar.errors import BadSetting
 from nearfar.losses.blocks import Pairs, blockwise
 from nearfar.losses.checks import require, require_temperature
-from nearfar.losses.edges import Edges
-from nearfar.vectors.similarity import unit
-
-_LEAST = -1e30
+from nearfar.losses.edges import Edges, pairs_among
+from nearfar.losses.groups import log_sum_within, pairs_within
+from nearfar.vectors.similarity import pair_cosines, unit
 
 
 def margin_mse(
@@ -52,7 +51,7 @@ def margin_mse(
     """
     require_temperature(temperature)
     query, cosines, _, scores = _scored(queries, documents, edges)
-    left, right = _pairs_of_one_query(query)
+    left, right = pairs_within(query)
     wider = scores[left] > scores[right]
     left, right = left[wider], right[wider]
     if not len(left):
@@ -151,8 +150,8 @@ def listwise_infonce(
     listed, share = Pairs(query[order], document[order]), share[order]
     share = share / len(torch.unique(query))
     # Answers without a score, and what is excluded, are neither of the list nor strangers.
-    aside = edges.known[~_among(edges.known, query, document, len(documents))]
-    hidden = Pairs.sorted(aside[:, 0], aside[:, 1])
+    scored = torch.stack([query, document], dim=1)
+    hidden = Pairs.sorted(*edges.known[~pairs_among(edges.known, scored)].T)
 
     def loss(cosines: Tensor, rows: slice, hot: Tensor) -> Tensor:
         here, at = listed.within(rows)
@@ -220,29 +219,10 @@ def _scored(
     if not some.any():
         raise ValueError("the batch has no edge with a teacher's score.")
     query, document = edges.query[some], edges.document[some]
-    cosines = (unit(queries)[query] * unit(documents)[document]).sum(1)
+    cosines = pair_cosines(queries, documents, query, document)
     return query, cosines, document, given[some].detach().to(cosines.dtype)
-
-
-def _pairs_of_one_query(query: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the places of all ordered pairs of edges of one query, an edge with itself too."""
-    order = torch.argsort(query, stable=True)
-    _, counts = torch.unique_consecutive(query[order], return_counts=True)
-    size = counts.repeat_interleave(counts)
-    first = (counts.cumsum(0) - counts).repeat_interleave(counts)
-    left = torch.arange(len(query), device=query.device).repeat_interleave(size)
-    within = torch.arange(len(left), device=query.device)
-    within = within - (size.cumsum(0) - size).repeat_interleave(size)
-    return order[left], order[first.repeat_interleave(size) + within]
 
 
 def _log_share(logits: Tensor, query: Tensor, count: int) -> Tensor:
     """Return the log of the softmax over the edges of each query."""
-    top = logits.detach().new_full((count,), _LEAST)
-    top = top.scatter_reduce(0, query, logits.detach(), "amax")[query]
-    sums = logits.new_zeros(count).index_add(0, query, (logits - top).exp())
-    return logits - top - sums[query].log()
-
-
-def _among(pairs: Tensor, query: Tensor, document: Tensor, width: int) -> Tensor:
-    return torch.isin(pairs[:, 0] * width + pairs[:, 1], query * width + document)
+    return logits - log_sum_within(logits, query, count)[query]

@@ -11,6 +11,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
+def pairs_among(pairs: Int[Tensor, "K 2"], others: Int[Tensor, "M 2"]) -> Bool[Tensor, " K"]:
+    """Return which of the pairs are among the others."""
+    if not len(pairs) or not len(others):
+        return torch.zeros(len(pairs), dtype=torch.bool, device=pairs.device)
+    width = 1 + int(max(pairs[:, 1].max(), others[:, 1].max()))
+    weights = pairs.new_tensor([width, 1])
+    return torch.isin((pairs * weights).sum(1), (others * weights).sum(1))
+
+
 @dataclass(frozen=True, slots=True)
 class Edges:
     """Judgments between unique queries and unique documents; where there is none, unknown.
@@ -36,24 +45,24 @@ class Edges:
     @property
     def allowed(self) -> Bool[Tensor, " E"]:
         """Which edges are not excluded."""
-        if self.excluded is None or not len(self.excluded) or not len(self.query):
-            return torch.ones_like(self.grade, dtype=torch.bool)
-        width = 1 + int(max(self.document.max(), self.excluded[:, 1].max()))
-        return ~torch.isin(
-            self.query * width + self.document, self.excluded[:, 0] * width + self.excluded[:, 1]
-        )
+        own = torch.stack([self.query, self.document], dim=1)
+        return ~pairs_among(own, self.aside)
 
     @property
     def known(self) -> Int[Tensor, "K 2"]:
         """Return the pairs (query, document) that are not to be pushed: answers and excluded."""
         answers = self.grade > 0
         pairs = torch.stack([self.query[answers], self.document[answers]], dim=1)
-        return pairs if self.excluded is None else torch.cat([pairs, self.excluded])
+        return torch.cat([pairs, self.aside])
+
+    @property
+    def aside(self) -> Int[Tensor, "X 2"]:
+        """Return the excluded pairs, none of them where none are."""
+        return self.query.new_zeros((0, 2)) if self.excluded is None else self.excluded
 
     def excluding(self, pairs: Int[Tensor, "X 2"]) -> "Edges":
         """Return the same graph with more pairs (query, document) excluded."""
-        more = pairs if self.excluded is None else torch.cat([self.excluded, pairs])
-        return replace(self, excluded=more)
+        return replace(self, excluded=torch.cat([self.aside, pairs]))
 
     def reversed(self) -> "Edges":
         """Return the same graph with documents that look for queries."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from nearfar.losses.blocks import blockwise
 from nearfar.losses.checks import require, require_one_of, require_temperature
 from nearfar.losses.edges import Edges
-from nearfar.losses.searching import answers_of, searching, softened
+from nearfar.losses.searching import answers_of, equal_shares, searching, softened
 from nearfar.losses.sums import DIRECTIONS, Sums, by_sums
 
 
@@ -83,8 +83,7 @@ def infonce(
     for direction in directions:
         graph = edges if direction == "query_to_document" else edges.reversed()
         both = (queries, documents) if graph is edges else (documents, queries)
-        pairs = answers_of(graph)
-        share = torch.full_like(pairs.row, 1 / len(pairs.row), dtype=torch.float32)
-        search = searching(pairs, graph.known, share, softened, hardness)
+        pairs = answers if graph is edges else answers_of(graph)
+        search = searching(pairs, graph.known, equal_shares(pairs), softened, hardness)
         values.append(blockwise(*both, temperature, search, prefixes))
     return torch.stack(values).mean()

@@ -13,7 +13,8 @@ from torch.nn.functional import softplus
 from nearfar.losses.blocks import Pairs, blockwise
 from nearfar.losses.checks import require_temperature
 from nearfar.losses.edges import Edges
-from nearfar.losses.searching import answers_of, searching
+from nearfar.losses.groups import LEAST
+from nearfar.losses.searching import answers_of, equal_shares, searching
 
 
 def decoupled_contrastive(
@@ -49,8 +50,7 @@ def decoupled_contrastive(
     """
     require_temperature(temperature)
     answers = answers_of(edges)
-    share = _equal(answers)
-    search = searching(answers, edges.known, share, _difference)
+    search = searching(answers, edges.known, equal_shares(answers), _difference)
     return blockwise(queries, documents, temperature, search, prefixes)
 
 
@@ -91,8 +91,7 @@ def supervised_contrastive(
     answers = answers_of(edges)
     _, counts = torch.unique_consecutive(answers.row, return_counts=True)
     share = (1 / counts.float() / len(counts)).repeat_interleave(counts)
-    hidden = edges.query.new_zeros((0, 2)) if edges.excluded is None else edges.excluded
-    search = searching(answers, hidden, share, _difference)
+    search = searching(answers, edges.aside, share, _difference)
     return blockwise(queries, documents, temperature, search, prefixes)
 
 
@@ -130,8 +129,7 @@ def sigmoid(
     """
     require_temperature(temperature)
     answers = answers_of(edges)
-    excluded = edges.query.new_zeros((0, 2)) if edges.excluded is None else edges.excluded
-    hidden = Pairs.sorted(excluded[:, 0], excluded[:, 1])
+    hidden = Pairs.sorted(*edges.aside.T)
 
     def judging(cosines: Tensor, rows: slice, hot: Tensor) -> Tensor:
         logits = cosines / hot + bias
@@ -144,13 +142,9 @@ def sigmoid(
     return blockwise(queries, documents, temperature, judging, prefixes)
 
 
-def _equal(answers: Pairs) -> Tensor:
-    return torch.full_like(answers.row, 1 / len(answers.row), dtype=torch.float32)
-
-
 def _difference(negatives: Tensor, own: Tensor) -> Tensor:
     # Without negatives there is nothing to be told apart from.
-    return torch.where(negatives.isneginf(), 0, negatives.clamp_min(-1e30) - own)
+    return torch.where(negatives.isneginf(), 0, negatives.clamp_min(LEAST) - own)
 
 
 def _never(logits: Tensor) -> Tensor:

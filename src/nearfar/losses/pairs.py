@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nearfar.losses.checks import require
+from nearfar.losses.checks import require, require_judged
 from nearfar.losses.edges import Edges
-from nearfar.vectors.similarity import unit
+from nearfar.vectors.similarity import pair_cosines
 
 
 def contrastive(
@@ -124,11 +124,8 @@ def cosine_mse(
 
 def _distances(queries: Tensor, documents: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
     """Return the cosine distance of each judged pair, and whether it belongs together."""
-    allowed = edges.allowed
-    if not allowed.any():
-        raise ValueError("the batch has no judged pair, so there is nothing to learn from.")
-    query, document = edges.query[allowed], edges.document[allowed]
-    cosines = (unit(queries)[query] * unit(documents)[document]).sum(1)
+    allowed = require_judged(edges)
+    cosines = pair_cosines(queries, documents, edges.query[allowed], edges.document[allowed])
     return 1 - cosines, edges.grade[allowed] > 0
 
 

@@ -8,9 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
-from nearfar.losses.checks import require_temperature
+from nearfar.losses.checks import require_judged, require_temperature
 from nearfar.losses.edges import Edges
-from nearfar.vectors.similarity import unit
+from nearfar.vectors.similarity import pair_cosines, unit
 
 _EDGES_AT_ONCE = 512
 
@@ -43,9 +43,8 @@ def cosent(
 
     Source: Su 2022, https://kexue.fm/archives/8847, eq. 6.
     """
-    allowed = _judged(edges)
-    query, document = edges.query[allowed], edges.document[allowed]
-    cosines = (unit(queries)[query] * unit(documents)[document]).sum(1)
+    allowed = require_judged(edges)
+    cosines = pair_cosines(queries, documents, edges.query[allowed], edges.document[allowed])
     return _in_order(cosines, edges.grade[allowed], temperature)
 
 
@@ -79,7 +78,7 @@ def angle(
 
     Source: Li and Li 2023, arXiv:2309.12871, eq. 3-6: the angle term alone.
     """
-    allowed = _judged(edges)
+    allowed = require_judged(edges)
     pairs = (unit(queries)[edges.query[allowed]], unit(documents)[edges.document[allowed]])
     (q_real, q_imaginary), (d_real, d_imaginary) = (
         pad(one, (0, one.shape[1] % 2)).chunk(2, dim=1) for one in pairs
@@ -87,13 +86,6 @@ def angle(
     real = (q_real * d_real + q_imaginary * d_imaginary).sum(1)
     imaginary = (q_imaginary * d_real - q_real * d_imaginary).sum(1)
     return _in_order((real + imaginary).abs(), edges.grade[allowed], temperature)
-
-
-def _judged(edges: Edges) -> Tensor:
-    allowed = edges.allowed
-    if not allowed.any():
-        raise ValueError("the batch has no judged pair, so there is nothing to learn from.")
-    return allowed
 
 
 def _in_order(likeness: Tensor, grade: Tensor, temperature: float | Tensor) -> Tensor:

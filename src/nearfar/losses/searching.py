@@ -5,6 +5,7 @@ Shapes: b rows of a block, C candidates, P answers, K hidden pairs.
 
 from collections.abc import Callable
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -22,6 +23,11 @@ def answers_of(edges: Edges) -> Pairs:
     """
     positive = require_positive(edges)
     return Pairs.sorted(edges.query[positive], edges.document[positive])
+
+
+def equal_shares(answers: Pairs) -> Float[Tensor, " P"]:
+    """Return the same share for each answer, 1 in all."""
+    return torch.full_like(answers.row, 1 / len(answers.row), dtype=torch.float32)
 
 
 def softened(negatives: Tensor, own: Tensor) -> Tensor:

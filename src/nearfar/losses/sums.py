@@ -15,11 +15,11 @@ from torch import Tensor
 
 from nearfar.losses.blocks import Pairs, blockwise
 from nearfar.losses.edges import Edges
+from nearfar.losses.groups import LEAST, log_sum_within, pairs_within
 from nearfar.losses.searching import log_sum, softened
-from nearfar.vectors.similarity import unit
+from nearfar.vectors.similarity import pair_cosines, unit
 
 DIRECTIONS = ("query_to_document", "document_to_query", "query_to_query", "document_to_document")
-_LEAST = -1e30  # for -inf: no negatives. Two of them can be added up without becoming NaN.
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def by_sums(
 ) -> Float[Tensor, ""]:
     """Return the mean surprise at each answer; see `infonce` for what the choices mean."""
     at = chosen.answers
-    own = (unit(queries)[at.row] * unit(documents)[at.column]).sum(1) / temperature  # (P,)
+    own = pair_cosines(queries, documents, at.row, at.column) / temperature  # (P,)
     found = []
     for direction in chosen.directions:
         sums = _negatives(queries, documents, temperature, chosen, direction)
@@ -73,16 +73,9 @@ def _negatives(
 
 def _sharing(pairs: Int[Tensor, "K 2"], count: int) -> Int[Tensor, "M 2"]:
     """Return the pairs of rows that share a column, each row with itself among them."""
-    row, column = pairs[torch.argsort(pairs[:, 1])].T
-    _, sizes = torch.unique_consecutive(column, return_counts=True)
-    size = sizes.repeat_interleave(sizes)  # of the group of each pair
-    first = (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
-    left = row.repeat_interleave(size)
-    within = torch.arange(len(left), device=row.device)
-    within = within - (size.cumsum(0) - size).repeat_interleave(size)
-    right = row[first.repeat_interleave(size) + within]
-    itself = torch.arange(count, device=row.device)
-    return torch.stack([torch.cat([left, itself]), torch.cat([right, itself])], dim=1)
+    left, right = pairs_within(pairs[:, 1])
+    itself = torch.arange(count, device=pairs.device).expand(2, -1)
+    return torch.cat([torch.stack([pairs[left, 0], pairs[right, 0]]), itself], dim=1).T
 
 
 def _own(
@@ -91,13 +84,9 @@ def _own(
     """Return the log of the sum over the documents that are judged 0 for each row."""
     wrong = (graph.grade == 0) & graph.allowed
     row, column = graph.query[wrong], graph.document[wrong]
-    cosines = (unit(rows)[row] * unit(candidates)[column]).sum(1)
+    cosines = pair_cosines(rows, candidates, row, column)
     logits = cosines / temperature + hardness * cosines.detach()
-    top = logits.detach().new_full((len(rows),), _LEAST)
-    top = top.scatter_reduce(0, row, logits.detach(), "amax")
-    sums = torch.zeros_like(top).index_add(0, row, (logits - top[row]).exp())
-    empty = sums == 0
-    return torch.where(empty, top, top + sums.masked_fill(empty, 1).log())
+    return log_sum_within(logits, row, len(rows))
 
 
 class _LogSums(torch.autograd.Function):
@@ -117,7 +106,7 @@ class _LogSums(torch.autograd.Function):
             return cosines.new_zeros(())
 
         blockwise(rows, candidates, hot, collect)
-        return torch.cat(found).clamp_min(_LEAST)
+        return torch.cat(found).clamp_min(LEAST)
 
     @staticmethod
     def backward(ctx: Any, *above: Tensor) -> tuple[Tensor | None, ...]:

@@ -3,7 +3,7 @@
 import importlib.util
 from pathlib import Path
 
-from nearfar.errors import BadModel
+from nearfar.errors import BadModel, said
 from nearfar.fingerprint import file_sha256
 from nearfar.model.layout import read_layout
 
@@ -33,11 +33,6 @@ def locate(name: str, *, revision: str | None = None, sha256: str | None = None)
     if sha256 is not None:
         _require_weights(folder, sha256)
     return folder
-
-
-def said(error: Exception) -> str:
-    """Return in one line what a library said as it gave up, or what its error is called."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _is_folder(name: str) -> bool:

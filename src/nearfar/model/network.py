@@ -16,9 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from nearfar.errors import BadModel
+from nearfar.errors import BadModel, said
 from nearfar.fingerprint import fingerprint
-from nearfar.model.locate import said
 from nearfar.model.pooling import POOLINGS
 from nearfar.vectors.similarity import unit
 

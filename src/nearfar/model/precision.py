@@ -9,8 +9,8 @@ import torch
 from nearfar.errors import BadSetting
 from nearfar.vectors.products import fast_products
 
-Precision = Literal["auto", "float32", "bfloat16"]
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -41,7 +41,7 @@ def choose_precision(name: Precision, device: torch.device) -> torch.dtype:
     if name == "auto":
         return torch.bfloat16 if _has_fast_bfloat16(device) else torch.float32
     if name not in DTYPES:
-        raise BadSetting(f"precision must be auto, {' or '.join(DTYPES)}, got {name!r}.")
+        raise BadSetting(f"precision must be auto, {', '.join(DTYPES)}, got {name!r}.")
     return DTYPES[name]
 
 

@@ -10,9 +10,8 @@ from torch import nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from nearfar.errors import BadModel
+from nearfar.errors import BadModel, said
 from nearfar.model.attention import use_fast_attention
-from nearfar.model.locate import said
 
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.*", "*.model", "tekken.json")
 

@@ -16,10 +16,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from nearfar.errors import BadFile
+from nearfar.errors import BadFile, said
 from nearfar.files import whole_file, whole_folder
 from nearfar.training import ranks
-from nearfar.training.sharding import memory_of, put_memory, put_weights, weights_of
+from nearfar.training.sharding import is_sharded, memory_of, put_memory, put_weights, weights_of
 
 _KEPT = "checkpoint-"
 _BEST = "best-"
@@ -40,10 +40,12 @@ def save_checkpoint(
 ) -> None:
     """Keep the state after a step, then let go of older ones; every process must ask."""
     place = folder / f"{_KEPT}{state.step:08d}"
-    weights, memory = weights_of(network), memory_of(optimiser)
+    new = ranks.rank() == 0 and not place.exists()
+    if new or is_sharded(network):  # of which every process gives its part
+        weights, memory = weights_of(network), memory_of(optimiser)
     if ranks.rank() > 0:
         return
-    if not place.exists():
+    if new:
         with said_if_it_cannot_be_written(place), whole_folder(place) as part:
             save_file(weights, part / "weights.safetensors")
             torch.save(memory, part / "optimiser.pt")
@@ -101,7 +103,8 @@ def best_path(folder: Path, step: int | None) -> Path | None:
 
 def save_weights(network: nn.Module, path: Path) -> None:
     """Write all weights of a network, whole or not at all; every process must ask."""
-    state = weights_of(network)
+    if ranks.rank() == 0 or is_sharded(network):
+        state = weights_of(network)
     if ranks.rank() > 0:
         return
     with said_if_it_cannot_be_written(path), whole_file(path) as part:
@@ -118,10 +121,9 @@ def said_if_it_cannot_be_written(path: Path) -> Iterator[None]:
     try:
         yield
     except (SafetensorError, RuntimeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BadFile(
-            f"{path}: expected room to write it, but writing failed ({reason}). Make room or name "
-            "another disk; the same command goes on from the last checkpoint."
+            f"{path}: expected room to write it, but writing failed ({said(error)}). Make room "
+            "or name another disk; the same command goes on from the last checkpoint."
         ) from error
 
 

@@ -41,18 +41,22 @@ class Encoding:
 
 
 def cached_backward(
-    encoding: Encoding, chunks: Sequence[Rows], loss: Callable[[Tensor], Tensor], factor: float = 1
+    encoding: Encoding,
+    chunks: Sequence[Rows],
+    loss: Callable[[Tensor], Tensor],
+    factor: Callable[[Tensor], float] = lambda slopes: 1.0,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, "T D"]]:
     """Add the gradient of a loss of all vectors to the weights; return loss and vectors.
 
-    With several processes each encodes every so-manieth chunk and gets the part of the gradient
+    With several processes W each encodes every W-th chunk and gets the part of the gradient
     that flows through these; `ranks.add_up_gradients` makes the whole of it.
 
     Args:
         encoding: how.
         chunks: rows of the batch, each in one chunk.
         loss: of the vectors of all rows, in their order.
-        factor: what gradients are multiplied by, so that float16 can hold them.
+        factor: what gradients are multiplied by, told the slopes (T, D) at the vectors, which are
+            the same in all processes.
     """
     mine = _turns(len(chunks), encoding.sharded)
     everyone = [range(of, len(chunks), ranks.count()) for of in range(ranks.count())]
@@ -83,7 +87,8 @@ def cached_backward(
     leaf = vectors.requires_grad_()
     value = loss(leaf)
     value.backward()  # type: ignore[no-untyped-call]
-    slopes = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad * factor
+    slopes = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+    slopes = slopes * factor(slopes)
 
     # 3. Pass the wish on to the weights: through the graphs that are kept, then through new ones.
     with encoding.precision():

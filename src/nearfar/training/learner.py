@@ -4,7 +4,8 @@ Shapes: T texts of a batch, D dimensions.
 """
 
 import copy
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from nearfar.model.text import TextEncoder
 from nearfar.training import ranks
 from nearfar.training.adapters import add_adapters, merge_adapters, save_adapters
 from nearfar.training.batch import Batch
+from nearfar.training.scale import Scale
 from nearfar.training.settings import Training, learning_rate_at
 from nearfar.training.sharding import put_weights, shard, weights_of
 from nearfar.training.step import TOKENS_PER_CHUNK, Step, learn_from, set_dropout
@@ -53,7 +55,7 @@ class Learner:
         if settings.lora is not None:
             encoder.network.transformer = add_adapters(transformer, settings.lora)
         if settings.gradient_checkpointing:
-            transformer.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
+            _checkpointing(transformer, "enable")({"use_reentrant": False})
         if settings.compile:
             transformer.compile(dynamic=True)
         self._plain = encoder.network
@@ -64,6 +66,7 @@ class Learner:
         self.temperatures = nn.ModuleList(temperatures)
         self.all = nn.ModuleDict({"network": encoder.network, "temperatures": self.temperatures})
         self.optimiser = self._optimiser()
+        self.scale = Scale(encoder.precision)
 
     def learn(
         self, step: int, place: tuple[int, int, int], batch: Batch, store: TokenStore
@@ -94,8 +97,7 @@ class Learner:
                 memory_bytes=settings.memory_mb * 2**20,
                 layers=self.losses[task].layers,
                 sharded=settings.sharded,
-                # Sharded gradients come as a mean over processes; what is wanted is their sum.
-                factor=ranks.count() if settings.sharded else 1,
+                factor=self._factor,
             ),
         )
         chosen = self.losses[task]
@@ -114,9 +116,11 @@ class Learner:
         weights = [weight for group in groups[:2] for weight in group["params"]]
         if not self.settings.sharded:
             ranks.add_up_gradients(weights)
+        self.scale.undo(weights)
         length = nn.utils.clip_grad_norm_(weights, self.settings.gradient_clip, foreach=True)
         whole = float(ranks.whole(length))
-        if not torch.isfinite(torch.tensor(whole)):
+        if not math.isfinite(whole):
+            self.optimiser.zero_grad(set_to_none=True)
             return whole  # nothing was moved
         rate = learning_rate_at(step, self.steps, self.settings)
         for group, pace in zip(groups, (1, 1, _TEMPERATURE_PACE), strict=False):
@@ -132,7 +136,7 @@ class Learner:
             self.encoder.network = self._plain
         network = self.encoder.network
         if self.settings.gradient_checkpointing:
-            network.transformer.gradient_checkpointing_disable()  # type: ignore[no-untyped-call]
+            _checkpointing(network.transformer, "disable")()
         if self.settings.lora is not None:
             if ranks.rank() == 0:
                 save_adapters(network.transformer, adapters)
@@ -143,6 +147,10 @@ class Learner:
         """Bring learned temperatures back into their ranges; return whether one was outside."""
         found = [t.clamp() for t in self.temperatures if isinstance(t, Temperature) and t.learns]
         return any(found) if found else None
+
+    def _factor(self, slopes: Tensor) -> float:
+        # Sharded gradients come as a mean over processes; what is wanted is their sum.
+        return self.scale.of(slopes) * (ranks.count() if self.settings.sharded else 1)
 
     def _temperature(self, task: int, step: int) -> float | Tensor:
         found = self.temperatures[task]
@@ -164,6 +172,14 @@ class Learner:
         if learned := [t for t in self.temperatures.parameters() if t.requires_grad]:
             groups.append({"params": learned, "weight_decay": 0.0})
         return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+
+
+def _checkpointing(transformer: nn.Module, what: str) -> Callable[..., object]:
+    """Return the switch of a transformer, by the name that its library has for it."""
+    names = f"activation_checkpointing_{what}", f"gradient_checkpointing_{what}"  # before 5.23
+    found = next(name for name in names if hasattr(transformer, name))
+    switch: Callable[..., object] = getattr(transformer, found)
+    return switch
 
 
 def _said(

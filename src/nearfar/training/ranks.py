@@ -19,7 +19,7 @@ import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor
 
-from nearfar.errors import RankLost
+from nearfar.errors import RankLost, said
 
 _HOURS = 2  # before a silent process counts as lost: others wait while one writes or measures
 _NUMBERS_AT_ONCE = 25_000_000  # of gradients sent together
@@ -85,7 +85,7 @@ def said_if_one_is_lost() -> Iterator[None]:
             raise
         raise RankLost(
             f"Expected {count()} processes to the end, but one of them ended (process {rank()} "
-            f"saw: {str(error).strip().splitlines()[0][:120]}). Its own output says why. The same "
+            f"saw: {said(error)}). Its own output says why. The same "
             "command goes on from the last checkpoint, with any number of processes."
         ) from error
 
@@ -94,6 +94,16 @@ def wait() -> None:
     """Go on when all processes are here."""
     if dist.is_initialized():
         dist.barrier()
+
+
+@contextmanager
+def first_one_first() -> Iterator[None]:
+    """Let process 0 do the block, and then all others."""
+    if rank() > 0:
+        wait()
+    yield
+    if rank() == 0:
+        wait()
 
 
 def everyones(own: Float[Tensor, "M D"], counts: Sequence[int]) -> Float[Tensor, "N D"]:

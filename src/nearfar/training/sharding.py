@@ -25,6 +25,11 @@ def shard(network: TextNetwork) -> None:
     fully_shard(network)
 
 
+def is_sharded(module: nn.Module) -> bool:
+    """Return whether each process holds a part of the weights only."""
+    return any(ranks.is_sharded(weight) for weight in module.parameters())
+
+
 def weights_of(module: nn.Module) -> dict[str, torch.Tensor]:
     """Return all weights whole, on the CPU; every process must ask."""
     # Shared tensors (tied weights) may lie in a file only once each: the copies are their own.

@@ -35,7 +35,8 @@ class Step:
     memory_bytes: int  # for graphs that are kept from the first forward to the backward pass
     layers: tuple[int, ...] = ()  # whose vectors stand beside those of the last
     sharded: bool = False
-    factor: float = 1.0  # what gradients are multiplied by
+    # What gradients are multiplied by, told the slopes at the vectors.
+    factor: Callable[[Tensor], float] = lambda slopes: 1.0
 
 
 def learn_from(

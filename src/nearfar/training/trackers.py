@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nearfar.errors import BadSetting
+from nearfar.errors import BadSetting, said
 from nearfar.files import whole_file
 from nearfar.training import ranks
 
@@ -44,7 +44,7 @@ class Trackers:
             except Exception as error:  # each library has errors of its own
                 self._trackers.remove(tracker)
                 warnings.warn(
-                    f"{tracker.name} took no more numbers at step {step} ({_said(error)}). The "
+                    f"{tracker.name} took no more numbers at step {step} ({said(error)}). The "
                     "run goes on without it; log.jsonl holds everything.",
                     RuntimeWarning,
                     stacklevel=2,
@@ -160,7 +160,7 @@ def _said_if_it_does_not_start(name: str, opened: Sequence[Any]) -> Iterator[Non
     except Exception as error:  # each library has errors of its own
         Trackers(opened).close()
         raise BadSetting(
-            f"training.trackers: {name} is installed but did not start: {_said(error)} Set it up "
+            f"training.trackers: {name} is installed but did not start: {said(error)} Set it up "
             "by its own manual (log in, or name a server that answers), or leave it out."
         ) from error
 
@@ -184,7 +184,3 @@ def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, bool | floa
         else:
             flat[above + name] = json.dumps(value, default=str)
     return flat
-
-
-def _said(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

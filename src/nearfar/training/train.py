@@ -10,7 +10,7 @@ folder/model/                the result: a sentence-transformers folder
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -78,13 +78,11 @@ def train(
     tasks = [tasks] if isinstance(tasks, Task) else list(tasks)
     hooks = hooks or Hooks()
     with ranks.together(encoder.device), ranks.said_if_one_is_lost():
-        if ranks.rank() == 0:
-            folder.mkdir(parents=True, exist_ok=True)
-            open_course(folder, tasks, settings, encoder.tokens, hooks.progress)
-        else:
+        if ranks.rank() > 0:
             hooks = replace(hooks, progress=silent, say=lambda sentence: None)
-        ranks.wait()
-        course = open_course(folder, tasks, settings, encoder.tokens)
+        with ranks.first_one_first():  # which writes what the others then find
+            folder.mkdir(parents=True, exist_ok=True)
+            course = open_course(folder, tasks, settings, encoder.tokens, hooks.progress)
         keep_memory()
         run = _Run(encoder, course, folder, hooks)
         try:
@@ -160,16 +158,13 @@ class _Run:
 
     def _move(self) -> None:
         began = time.perf_counter()
-        step, each = self.state.step, self.settings.batches_per_update
-        shown = []
-        places = range(step * each, min((step + 1) * each, self.course.steps))
-        for part, at in enumerate(places):
-            task, batch = self.course[at]
-            store = self.course.stores[task]
-            learned = self.learner.learn(step, (task, part, len(places)), batch, store)
-            shown.append(Shown(batch, store, learned))
-            self._require_number(step, shown[-1].learned.loss)
-        length = self.learner.update(step)
+        step = self.state.step
+        for bits in self.learner.scale.tries:
+            self.learner.scale.begin(bits)
+            shown = list(self._learned(step))
+            length = self.learner.update(step)
+            if math.isfinite(length):
+                break
         self._require_number(step, length)
         clamped = self.learner.clamp()
         self.state = replace(self.state, step=step + 1)
@@ -183,6 +178,17 @@ class _Run:
         }
         self.diary.write(row)
         self.hooks.progress("training", step + 1, self.steps, note_of(row))
+
+    def _learned(self, step: int) -> Iterator[Shown]:
+        """Add up the gradients of the batches of a step."""
+        each = self.settings.batches_per_update
+        places = range(step * each, min((step + 1) * each, self.course.steps))
+        for part, at in enumerate(places):
+            task, batch = self.course[at]
+            store = self.course.stores[task]
+            learned = self.learner.learn(step, (task, part, len(places)), batch, store)
+            self._require_number(step, learned.loss)
+            yield Shown(batch, store, learned)
 
     def check(self) -> None:
         """Measure dev, remember the best weights, take a checkpoint."""
