@@ -143,6 +143,46 @@ def test_a_judged_negative_comes_with_its_pair_when_asked_for(
     assert seen
 
 
+def test_judged_negatives_join_unless_told_otherwise(graph: TokenStore) -> None:
+    def met(negatives: int | None) -> bool:
+        batches = Batches(graph, Training(pairs_per_step=2, epochs=3, negatives_per_pair=negatives))
+        return any((batches[step].edges.grade == 0).any() for step in range(batches.steps))
+
+    assert met(None)
+    assert met(1)
+
+
+def test_negatives_come_from_easy_to_hard_when_told_to(
+    tmp_path: Path, learner: TextEncoder
+) -> None:
+    with write_dataset(tmp_path / "d", licence="CC0-1.0", parents=[]) as writer:
+        for name in ("answer", "n1", "n2", "n3", "n4"):
+            writer.add_document(Document(id=name, content=f"ba {name[-1]}", source="x:1"))
+        writer.add_query(Query(id="q", content="pa", source="x:1"))
+        human = Origin(kind="human", source="x:1")
+        writer.add_judgment(
+            Judgment(query_id="q", document_id="answer", grade=1, origin=human, split="train")
+        )
+        for name, score in (("n1", 0.4), ("n2", 0.1), ("n3", 0.3), ("n4", 0.2)):
+            mined = Origin(kind="mined", source="x:1", facts={"score": score})
+            writer.add_judgment(
+                Judgment(query_id="q", document_id=name, grade=0, origin=mined, split="train")
+            )
+    store = open_store(tmp_path / "s", Dataset.open(tmp_path / "d"), learner.tokens)
+    settings = Training(
+        pairs_per_step=2, epochs=4, negatives_per_pair=1, negatives_order="easy to hard"
+    )
+    batches = Batches(store, settings)
+    scores = {}
+    for pair, score in enumerate(store.known.hardness):
+        scores[int(store.known.document[pair])] = float(score)
+    met = []
+    for step in range(batches.steps):
+        batch = batches[step]
+        met += [scores[row] for row in batch.texts.tolist() if scores.get(row, np.nan) > 0]
+    np.testing.assert_allclose(met, [0.1, 0.2, 0.3, 0.4])
+
+
 def test_batches_can_be_had_in_any_order(store: TokenStore) -> None:
     settings = Training(pairs_per_step=4, epochs=2)
     forward = [Batches(store, settings)[step] for step in range(6)]

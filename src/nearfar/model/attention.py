@@ -65,6 +65,7 @@ def _attend(
     return out.transpose(1, 2).contiguous(), None
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # writes into parts of a tensor
 def attention(
     query: Float[Tensor, "B H L D"],
     key: Float[Tensor, "B H L D"],

@@ -1,12 +1,14 @@
 """The batches of a dataset: any of them can be had at once, so going on later costs nothing."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from nearfar.errors import BadSetting
 from nearfar.losses.named import PAIRWISE
 from nearfar.training.batch import Batch, make_batch
 from nearfar.training.order import Floats, Order
@@ -29,6 +31,7 @@ class Batches:
     teacher: npt.NDArray[np.float32] | None = None  # vectors of the rows in another space
     _pairs: Ints = field(init=False, repr=False)  # which known pairs are drawn
     _order: Order = field(init=False, repr=False)
+    _negatives_per_pair: int = field(init=False, repr=False)
     _pass: tuple[int, list[Ints]] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -36,6 +39,12 @@ class Batches:
         # A loss of single pairs learns from a 0 as from any grade; others find answers.
         drawn = ~np.isnan(known.grade) if self.loss in PAIRWISE else known.grade > 0
         self._pairs = np.flatnonzero(drawn)
+        together = self.settings.queries_per_document > 1 or self.groups is not None
+        if self.difficulty is not None and together:
+            raise BadSetting(
+                "a curriculum orders single pairs: it cannot be had together with "
+                "training.queries_per_document or training.together_by. Leave one of them out."
+            )
         self._order = Order(
             document=known.document[self._pairs],
             size=min(self.pairs_per_step or self.settings.pairs_per_step, self.pairs),
@@ -44,6 +53,11 @@ class Batches:
             difficulty=None if self.difficulty is None else self.difficulty[self._pairs],
             seed=self.settings.seed,
         )
+
+        # A loss of single pairs draws judged negatives as pairs of their own.
+        any_judged = self.loss not in PAIRWISE and bool((known.grade == 0).any())
+        asked = self.settings.negatives_per_pair
+        self._negatives_per_pair = int(any_judged) if asked is None else asked
 
     @property
     def pairs(self) -> int:
@@ -69,23 +83,29 @@ class Batches:
         drawn = self._pairs[self._pass[1][place]]
         known = self.store.known
         queries = np.unique(known.query[drawn])
-        documents = np.concatenate([known.document[drawn], self._negatives(drawn, step)])
+        documents = np.concatenate([known.document[drawn], *self._negatives(drawn, step)])
         batch = make_batch(self.store, queries, np.unique(documents), pairs=len(drawn))
         return batch if self.teacher is None else _taught(batch, self.teacher)
 
-    def _negatives(self, drawn: Ints, step: int) -> Ints:
-        """Return a few judged negatives of each drawn query."""
-        count = self.settings.negatives_per_pair
+    def _negatives(self, drawn: Ints, step: int) -> Iterator[Ints]:
+        """Yield a few judged negatives of each drawn query."""
+        count, known = self._negatives_per_pair, self.store.known
         if not count:
-            return np.empty(0, dtype=np.int64)
-        known = self.store.known
+            return
         dice = np.random.default_rng([self.settings.seed, step, 1])
-        found = []
+        progress = step / max(self.steps - 1, 1)
         for query in known.query[drawn]:
-            pairs = slice(known.starts[query], known.starts[query + 1])
-            judged = known.document[pairs][known.grade[pairs] == 0]
-            found.append(dice.permutation(judged)[:count])
-        return np.concatenate(found)
+            pairs = np.arange(known.starts[query], known.starts[query + 1])
+            judged = pairs[known.grade[pairs] == 0]
+            if self.settings.negatives_order == "easy to hard":
+                judged = _window(judged[np.argsort(known.hardness[judged])], count, progress)
+            yield known.document[dice.permutation(judged)[:count]]
+
+
+def _window(judged: Ints, count: int, progress: float) -> Ints:
+    """Return those whose turn it is: the easiest at the start of a run, the hardest at its end."""
+    first = round(progress * max(len(judged) - count, 0))
+    return judged[first : first + count]
 
 
 def _taught(batch: Batch, teacher: npt.NDArray[np.float32]) -> Batch:

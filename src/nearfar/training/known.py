@@ -25,6 +25,7 @@ class Known:
     grade: Floats  # (K,)
     query: Ints  # (K,)
     score: Floats  # (K,) a teacher's; NaN: none
+    hardness: Floats  # (K,) of mined negatives, the miner's score; NaN, last: unknown
 
     @property
     def answers(self) -> Ints:
@@ -40,6 +41,7 @@ def settle(
     *,
     rows: int,
     scores: Floats | None = None,
+    hardness: Floats | None = None,
 ) -> Known:
     """Return what training may take as known, one entry for each pair of rows.
 
@@ -53,11 +55,11 @@ def settle(
         train: (J,) whether the judgment is of the train split.
         rows: R, how many rows there are.
         scores: (J,) a teacher's; NaN for none. Of several for one pair the mean counts.
+        hardness: (J,) of mined negatives; NaN for none. Of several the mean counts too.
     """
-    scores = np.full(len(grades), np.nan) if scores is None else scores
     order = np.lexsort((documents, queries))
     queries, documents = queries[order], documents[order]
-    grades, train, scores = grades[order], train[order], scores[order]
+    grades, train = grades[order], train[order]
     new = np.ones(len(order), dtype=bool)
     new[1:] = (np.diff(queries) != 0) | (np.diff(documents) != 0)
     first = np.flatnonzero(new)
@@ -69,9 +71,6 @@ def settle(
     best = np.maximum.reduceat(np.where(train, grades, 0.0), first)
     excluded = leaks | (positive & zero)
     kept = learnt | excluded  # a zero of another split alone says nothing here
-    scored = train & ~np.isnan(scores)
-    total = np.add.reduceat(np.where(scored, scores, 0.0), first)
-    times = np.add.reduceat(scored.astype(np.int64), first)
 
     query = queries[first][kept]
     return Known(
@@ -79,5 +78,20 @@ def settle(
         document=documents[first][kept],
         grade=np.where(excluded, np.nan, best)[kept],
         query=query,
-        score=np.divide(total, times, out=np.full(len(total), np.nan), where=times > 0)[kept],
+        score=_means(scores, order, train, first)[kept],
+        hardness=_means(hardness, order, train, first)[kept],
     )
+
+
+def _means(
+    numbers: Floats | None, order: Ints, train: npt.NDArray[np.bool_], first: Ints
+) -> Floats:
+    """Return the mean of the numbers of each pair that the train split gives; NaN without any."""
+    if numbers is None:
+        return np.full(len(first), np.nan)
+    numbers = numbers[order]
+    given = train & ~np.isnan(numbers)
+    total = np.add.reduceat(np.where(given, numbers, 0.0), first)
+    times = np.add.reduceat(given.astype(np.int64), first)
+    means: Floats = np.divide(total, times, out=np.full(len(first), np.nan), where=times > 0)
+    return means

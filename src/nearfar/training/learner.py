@@ -23,7 +23,7 @@ from nearfar.training.batch import Batch
 from nearfar.training.scale import Scale
 from nearfar.training.settings import Training, learning_rate_at
 from nearfar.training.sharding import put_weights, shard, weights_of
-from nearfar.training.step import TOKENS_PER_CHUNK, Step, learn_from, set_dropout
+from nearfar.training.step import TOKENS_PER_CHUNK, Step, dice_of, learn_from, set_dropout
 from nearfar.training.store import TokenStore
 from nearfar.training.temperature import Temperature
 
@@ -53,7 +53,8 @@ class Learner:
         set_dropout(encoder.network, settings.dropout)
         transformer = encoder.network.transformer
         if settings.lora is not None:
-            encoder.network.transformer = add_adapters(transformer, settings.lora)
+            with dice_of(settings.seed, 0):
+                encoder.network.transformer = add_adapters(transformer, settings.lora)
         if settings.gradient_checkpointing:
             _checkpointing(transformer, "enable")({"use_reentrant": False})
         if settings.compile:

@@ -31,7 +31,10 @@ class Training:
     epochs: float = 1.0  # passes over the training pairs
     max_steps: int | None = None  # stop there even if the passes are not over
     pairs_per_step: int = 64  # the number of negatives depends on it
-    negatives_per_pair: int = 0  # judged or mined negatives that join the batch with a pair
+    negatives_per_pair: int | None = None  # judged ones that join with it; None: 1 if any
+    negatives_order: Literal["any", "easy to hard"] = (
+        "any"  # as time goes
+    )
     learning_rate: float = 5e-5  # at its highest
     warmup_share: float = 0.1  # of all steps, over which the learning rate rises
     schedule: Schedule = "linear"  # how it falls after that: linear or cosine to 0, or not
@@ -59,7 +62,11 @@ class Training:
         for name in ("tokens_per_chunk", "max_steps"):
             found = getattr(self, name)
             _require(found is None or found > 0, f"training.{name}", "above 0", found)
-        for name in ("negatives_per_pair", "weight_decay", "seed"):
+        _require(self.negatives_per_pair is None or self.negatives_per_pair >= 0,
+                 "training.negatives_per_pair", "0 or more", self.negatives_per_pair)  # fmt: skip
+        _require(self.negatives_order in ("any", "easy to hard"), "training.negatives_order",
+                 "any or easy to hard", self.negatives_order)  # fmt: skip
+        for name in ("weight_decay", "seed"):
             _require(getattr(self, name) >= 0, f"training.{name}", "0 or more", getattr(self, name))
         _require(self.pairs_per_step > 1, "training.pairs_per_step", "2 or more (the other pairs "
                  "are the negatives)", self.pairs_per_step)  # fmt: skip

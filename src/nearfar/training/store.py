@@ -31,7 +31,8 @@ from nearfar.progress import Progress, silent
 from nearfar.records import Role
 from nearfar.training.known import Known, settle
 
-_FORMAT = 2
+_FORMAT = 3
+_JUDGED = ("query_id", "document_id", "grade", "split", "score", "origin_kind", "origin_facts")
 ROLES: tuple[Role, ...] = ("query", "document")  # in whose order texts become rows
 Ints = npt.NDArray[np.int64]
 
@@ -114,7 +115,7 @@ def _read(folder: Path) -> TokenStore:
 
 
 def _write(folder: Path, dataset: Dataset, tokens: TextToTokens, progress: Progress) -> None:
-    judgments = dataset.table("judgments", ["query_id", "document_id", "grade", "split", "score"])
+    judgments = dataset.table("judgments", list(_JUDGED))
     train = judgments.filter(pc.equal(judgments["split"], "train"))
     if not pc.any(pc.greater(train["grade"], 0)).as_py():
         raise BadRecord(
@@ -145,9 +146,19 @@ def _write(folder: Path, dataset: Dataset, tokens: TextToTokens, progress: Progr
         pc.equal(judgments["split"], "train").to_numpy()[here],
         rows=writer.count,
         scores=pc.fill_null(judgments["score"], math.nan).to_numpy()[here],
+        hardness=_hardness(judgments)[here],
     )
     edges: dict[str, Any] = asdict(known)
     np.savez(folder / "edges.npz", **edges)
+
+
+def _hardness(judgments: pa.Table) -> npt.NDArray[np.float64]:
+    """Return the score that its miner gave each mined judgment; NaN for all others."""
+    found = np.full(len(judgments), math.nan)
+    for row in np.flatnonzero(pc.equal(judgments["origin_kind"], "mined").to_numpy()):
+        facts = json.loads(judgments["origin_facts"][int(row)].as_py() or "{}")
+        found[row] = facts.get("score", math.nan)
+    return found
 
 
 def _contents(
