@@ -10,8 +10,9 @@ from flat_world import ANSWER, FAR, LEARN, Angles, Judged, mined, world
 
 from nearfar.data.dataset import Dataset
 from nearfar.errors import BadFile, BadRecord, BadSetting
-from nearfar.mining import negatives as module
-from nearfar.mining.negatives import Mining, mine_negatives
+from nearfar.mining import contents, negatives
+from nearfar.mining.negatives import mine_negatives
+from nearfar.mining.settings import Mining
 from nearfar.records import Split
 
 
@@ -20,9 +21,13 @@ def test_each_judgment_says_where_it_came_from(tmp_path: Path) -> None:
     mine_negatives(Angles(), dataset, tmp_path / "mined")
     found = [j for j in Dataset.open(tmp_path / "mined").judgments("train") if j.grade == 0]
     assert [j.origin.source for j in found] == [f"q rank {rank}" for rank in (2, 3, 4, 5)]
-    assert {j.origin.by for j in found} == {
-        f"nearfar exact top-50, space {Angles.space.fingerprint}, margin 0.05"
-    }
+    space = Angles.space.fingerprint
+    assert {j.origin.by for j in found} == {f"nearfar encoder top-50, space {space}"}
+    nearest = found[0].origin.facts
+    assert nearest["score"] == pytest.approx(math.cos(math.radians(40)), abs=1e-6)
+    assert nearest["answer_score"] == pytest.approx(math.cos(math.radians(20)), abs=1e-6)
+    assert (nearest["rank"], nearest["miner"], nearest["space"]) == (2, "encoder", space)
+    assert str(nearest["reason"]).startswith("top of those below 0.89")
 
 
 def test_the_new_dataset_is_the_old_one_and_the_negatives(tmp_path: Path) -> None:
@@ -95,8 +100,8 @@ def test_it_mines_what_loops_mine(
             judged.append((query, document, dice.choice([0, 1, 2]), split))
     judged.append(("q0", "d1", 1, "train"))
     dataset = world(tmp_path / "data", documents, judged, queries=queries)
-    monkeypatch.setattr(module, "_QUERIES_PER_CHUNK", 5)
-    monkeypatch.setattr(module, "_ROWS_PER_CHUNK", 7)
+    monkeypatch.setattr(negatives, "_QUERIES_PER_CHUNK", 5)
+    monkeypatch.setattr(contents, "_ROWS_PER_CHUNK", 7)
     settings = Mining(negatives_per_query=3, depth=12)
     if not any(split == "train" for _, _, grade, split in judged if grade):
         pytest.skip("nothing to learn from in this world")

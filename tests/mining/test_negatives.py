@@ -8,7 +8,8 @@ from flat_world import ANSWER, FAR, LEARN, Angles, Judged, mined, world
 from torch import Tensor
 
 from nearfar.data.dataset import Dataset
-from nearfar.mining.negatives import Mining, MiningSummary, mine_negatives
+from nearfar.mining.negatives import MiningSummary, mine_negatives
+from nearfar.mining.settings import Mining
 from nearfar.progress import Progress, silent
 from nearfar.records import Role, Split
 
@@ -23,13 +24,9 @@ def test_the_hardest_safe_ones_are_taken_in_their_order(tmp_path: Path) -> None:
     dataset = world(tmp_path / "data", FAR | ANSWER, LEARN)
     found, summary = mine(tmp_path, dataset)
     assert found == ["n40", "n50", "n60", "n70"]
-    assert summary == MiningSummary(
-        queries=1,
-        queries_with_none=0,
-        negatives=4,
-        documents_kept_back=0,
-        refused={"an answer": 1},
-    )
+    assert (summary.queries, summary.queries_with_none, summary.negatives) == (1, 0, 4)
+    assert summary.documents_kept_back == 0
+    assert summary.refused == {"an answer": 1}
 
 
 def test_it_looks_no_deeper_than_told(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 Shapes: C documents; S of them may be mined.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ class Known:
     own_answers: Mapping[str, AbstractSet[int]]  # by query id: the rows judged above 0
     answers: Mapping[str, AbstractSet[int]]  # by text_key of a query: of all that ask the same
     mined_for: AbstractSet[str]  # the ids of the queries that train, and do nothing else
+    documents: str  # names the texts of all rows in their order
 
 
 def text_key(content: str) -> str:
@@ -49,10 +51,12 @@ def read_known(dataset: Dataset) -> Known:
     ids: list[str] = []
     texts: list[str] = []
     groups: list[str] = []
+    digest = hashlib.sha256()
     for batch in dataset.batches("documents", ["id", "content", "group"]):
         for row in batch.to_pylist():
             ids.append(row["id"])
             texts.append(text_key(row["content"]))
+            digest.update(content_id(row["content"]).encode())
             groups.append(row["group"] or row["id"])
     pairs = _pairs(dataset, {document_id: row for row, document_id in enumerate(ids)})
     own = {
@@ -71,6 +75,7 @@ def read_known(dataset: Dataset) -> Known:
             for query_id, found in pairs.items()
             if own[query_id] and {split for _, split in found.values()} == {"train"}
         },
+        documents=digest.hexdigest(),
     )
 
 

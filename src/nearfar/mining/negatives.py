@@ -4,51 +4,43 @@ Shapes: Q queries, C documents, D dimensions, K places.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import torch
-from jaxtyping import Float, Int
+import numpy as np
+from jaxtyping import Float
 from torch import Tensor
 
 from nearfar.data.dataset import Dataset
 from nearfar.data.writer import DatasetWriter, write_dataset
 from nearfar.errors import BadFile, BadRecord, BadSetting
-from nearfar.mining.known import Known, read_known, text_key
+from nearfar.fingerprint import content_id
+from nearfar.mining.asking import Asked, Guide, Teacher
+from nearfar.mining.audit import Audit, Auditor, require_hard
+from nearfar.mining.contents import Texts, document_vectors, room
+from nearfar.mining.finders import Approximate, Exact, Finder, Lexical, fused
+from nearfar.mining.known import Known, read_known
+from nearfar.mining.refusing import Case, open_case
+from nearfar.mining.settings import Mining
 from nearfar.model.encoder import Encoder
+from nearfar.model.reranker import Reranker
 from nearfar.progress import Progress, silent
-from nearfar.records import Judgment, Origin, Query
-from nearfar.vectors.nearest import nearest
+from nearfar.records import Judgment, Origin, Query, Scalar
 from nearfar.vectors.similarity import unit
 
-_ROWS_PER_CHUNK = 2_048  # documents embedded at once
 _QUERIES_PER_CHUNK = 1_024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mining:
-    """How hard negatives are chosen. A query may get fewer than asked for, never a doubtful one."""
+@dataclass(frozen=True, slots=True)
+class Judges:
+    """Better models that may say that a candidate is an answer after all."""
 
-    negatives_per_query: int = 4
-    depth: int = 50  # the nearest documents that are looked at
-    relative_margin: float = 0.05  # 0 to 1: how far below the answer a negative must score
-    near_duplicate_cosine: float = 0.98  # so close to an answer is an answer; above 1: off
-
-    def __post_init__(self) -> None:
-        for name in ("negatives_per_query", "depth"):
-            if getattr(self, name) < 1:
-                raise BadSetting(f"mining.{name} must be 1 or more, got {getattr(self, name)}.")
-        if not 0 <= self.relative_margin <= 1:
-            raise BadSetting(f"mining.relative_margin must be 0 to 1, got {self.relative_margin}.")
-        if not self.near_duplicate_cosine > 0:
-            raise BadSetting(
-                "mining.near_duplicate_cosine must be above 0, got "
-                f"{self.near_duplicate_cosine}. 1.1 turns the rule off."
-            )
+    guide: Encoder | None = None
+    teacher: Reranker | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +52,8 @@ class MiningSummary:
     negatives: int
     documents_kept_back: int  # never offered: they belong to dev or test
     refused: Mapping[str, int]  # candidates, each by the first reason that held
+    audit: Audit
+    recall: float | None = None  # of an approximate search, against the exact one
 
 
 def mine_negatives(
@@ -68,67 +62,107 @@ def mine_negatives(
     folder: Path,
     settings: Mining | None = None,
     *,
+    judges: Judges | None = None,
+    cache: Path | None = None,
     progress: Progress = silent,
     replace: bool = False,
 ) -> MiningSummary:
     """Write the dataset again with judgments of grade 0 for the queries of its train split.
 
-    Of a query's nearest documents, best first, those are taken that
+    Of the candidates that the finders bring, the nearest first, those are taken that
 
         score <= answer - relative_margin * |answer|
 
-    where `answer` is the score of its lowest-scoring answer: a negative judgment holds beside
-    every answer of the query, so it must lie below all of them. Written so, the margin also
-    points downwards where a score is below 0.
+    where `score` is the encoder's cosine and `answer` that of its lowest-scoring answer: a
+    negative judgment holds beside every answer of the query, so it must lie below all of them.
+    Written so, the margin also points downwards where a score is below 0.
 
     Never taken: a document judged for this query in any split, or judged an answer to another
     query of the same text; the text of such an answer, or of the query, under another id; a
-    near-duplicate of an answer; a document whose group holds an answer of dev or test. Queries
-    of dev and test get no negatives. Nothing is drawn by chance: the same input, the same output.
+    near-duplicate of an answer; a document whose group holds an answer of dev or test; what a
+    guide or a teacher takes for an answer. Queries of dev and test get no negatives. The same
+    input and seed, the same output.
 
-    Memory: the vectors of all documents, 4 bytes a number, and their ids.
+    Memory: ids, and 4 bytes a number for a chunk of vectors; those of all documents lie on disk.
 
     Args:
         encoder: the model whose mistakes are wanted.
         dataset: stays as it is.
         folder: where the new dataset will stand.
         settings: how negatives are chosen; the defaults of `Mining` if None.
+        judges: better models to ask.
+        cache: a folder that keeps vectors for the next time; None: nothing is kept.
         progress: told while documents are embedded and queries mined.
         replace: take the place of a dataset that stands there.
 
     Raises:
         BadFile: the folder exists and `replace` is False, or is that of the dataset itself.
-        BadRecord: the dataset has no query to mine for.
+        BadRecord: the dataset has no query to mine for, or what was found is no harder than
+            documents drawn by chance.
+        BadSetting: a setting asks for a teacher, or for a library, that is not there.
 
     Source: de Souza P. Moreira et al. 2024, arXiv:2407.15831, "TopK-PercPos". There the share
         is of the one answer of a pair; here of the lowest of all answers, and safe for signs.
     """
-    settings = settings or Mining()
+    settings, judges = settings or Mining(), judges or Judges()
     _require_another_folder(folder, dataset)
+    if settings.rank_by == "teacher" and judges.teacher is None:
+        raise BadSetting("mining.rank_by is teacher, but no teacher was named. Name one.")
     known = read_known(dataset)
     if not known.mined_for:
         raise BadRecord(
             f"{dataset.folder}: expected queries of the train split with an answer, found none. "
             "Import data with a train split, or with smaller shares for dev and test."
         )
-    miner = _Miner(encoder, known, settings, _embed(encoder, dataset, len(known.ids), progress))
-    parents = [_parent(dataset, encoder, settings)]
     licence = str(dataset.manifest.get("licence", "unknown"))
-    with write_dataset(folder, licence=licence, parents=parents, replace=replace) as writer:
-        _copy(dataset, writer)
-        done = 0
-        for chunk in _query_chunks(dataset, known.mined_for):
-            for judgment in miner.mine(chunk):
-                writer.add_judgment(judgment)
-            done += len(chunk)
-            progress("mine negatives", done, len(known.mined_for))
+    parents = [_parent(dataset, encoder, settings, judges)]
+    with room(cache) as place:
+        miner = _open_miner(encoder, dataset, known, settings, judges, place, progress)
+        with write_dataset(folder, licence=licence, parents=parents, replace=replace) as writer:
+            _copy(dataset, writer)
+            done = 0
+            for chunk in _query_chunks(dataset, known.mined_for):
+                for judgment in miner.mine(chunk):
+                    writer.add_judgment(judgment)
+                done += len(chunk)
+                progress("mine negatives", done, len(known.mined_for))
+            audit = miner.auditor.audit()
+            if not settings.allow_random:
+                require_hard(audit)
     return MiningSummary(
         queries=done,
         queries_with_none=miner.queries_with_none,
-        negatives=miner.negatives,
+        negatives=audit.negatives,
         documents_kept_back=len(known.ids) - len(known.minable),
         refused=dict(miner.refused),
+        audit=audit,
+        recall=miner.recall,
     )
+
+
+def _open_miner(
+    encoder: Encoder,
+    dataset: Dataset,
+    known: Known,
+    settings: Mining,
+    judges: Judges,
+    place: Path,
+    progress: Progress,
+) -> "_Miner":
+    vectors = document_vectors(encoder, dataset, known.documents, place, progress)
+    finders: list[Finder] = []
+    if "encoder" in settings.finders:
+        kind = Exact if settings.search == "exact" else Approximate
+        finders.append(kind(vectors, known.minable))
+    if "bm25" in settings.finders:
+        finders.append(Lexical(dataset, known.minable))
+    guide = teacher = None
+    if judges.guide is not None:
+        theirs = document_vectors(judges.guide, dataset, known.documents, place, progress)
+        guide = Guide(judges.guide, theirs, settings.guide_margin)
+    if judges.teacher is not None:
+        teacher = Teacher(judges.teacher, Texts(dataset, place), settings, progress)
+    return _Miner(encoder, known, settings, vectors, finders, guide, teacher)
 
 
 @dataclass
@@ -139,110 +173,113 @@ class _Miner:
     known: Known
     settings: Mining
     vectors: Float[Tensor, "C D"]
-    negatives: int = 0
+    finders: Sequence[Finder]
+    guide: Guide | None
+    teacher: Teacher | None
     queries_with_none: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    auditor: Auditor = field(default_factory=Auditor)
 
-    def mine(self, queries: list[Query]) -> Iterator[Judgment]:
+    @property
+    def recall(self) -> float | None:
+        """Return that of the approximate search, if there is one."""
+        return next((one.recall for one in self.finders if isinstance(one, Approximate)), None)
+
+    def mine(self, queries: Sequence[Query]) -> Iterator[Judgment]:
         """Yield the negatives of some queries, in their order, the hardest first."""
-        asked = unit(self.encoder.encode([query.content for query in queries], "query"))
-        scores, rows = nearest(
-            asked, self.vectors, self.settings.depth, among=self.known.minable
-        )  # (Q, K)
-        by = (
-            f"nearfar exact top-{self.settings.depth}, space {self.encoder.space.fingerprint}, "
-            f"margin {self.settings.relative_margin}"
-        )
-        for query, vector, some, places in zip(queries, asked, scores, rows, strict=True):
-            case = self._case(query, vector, places)
-            ranks = self._chosen(case, some.tolist(), places.tolist())
-            self.negatives += len(ranks)
-            self.queries_with_none += not ranks
-            for rank in ranks:
-                yield Judgment(
-                    query_id=query.id,
-                    document_id=self.known.ids[int(places[rank - 1])],
-                    grade=0.0,
-                    origin=Origin(kind="mined", source=f"{query.id} rank {rank}", by=by),
-                    split="train",
-                )
+        contents = [query.content for query in queries]
+        asked = unit(self.encoder.encode(contents, "query"))
+        found = [finder.find(contents, asked, self.settings.depth) for finder in self.finders]
+        rows = fused(found, self.settings.depth).tolist()  # (Q, K)
+        cases = [
+            open_case(query, vector, some, self.vectors, self.known, self.settings)
+            for query, vector, some in zip(queries, asked, rows, strict=True)
+        ]
+        for case, vector, chosen in zip(cases, asked, self._chosen(cases), strict=True):
+            self.queries_with_none += not chosen
+            self.auditor.see_query(case.answer_score, self._by_chance(case, vector))
+            for one in chosen:
+                self.auditor.see_negative(one.candidate.score, case.answer_score, one.probability)
+                yield self._judgment(case, one)
 
-    def _case(
-        self, query: Query, vector: Float[Tensor, " D"], places: Int[Tensor, " K"]
-    ) -> "_Case":
-        known = self.known
-        key = text_key(query.content)
-        lowest = (self.vectors[sorted(known.own_answers[query.id])] @ vector).min().item()
-        answers = known.answers[key]
-        likeness = (self.vectors[places] @ self.vectors[sorted(answers)].T).amax(dim=1)  # (K,)
-        close = places[likeness >= self.settings.near_duplicate_cosine]
-        return _Case(
-            answers=answers,
-            judged=known.judged[query.id],
-            texts={known.texts[row] for row in answers},
-            asked=key,
-            close=set(close.tolist()),
-            ceiling=lowest - self.settings.relative_margin * abs(lowest),
-        )
+    def _chosen(self, cases: Sequence[Case]) -> list[list[Asked]]:
+        """Return the negatives of each case."""
+        settings = self.settings
+        streams = [case.safe(self.refused) for case in cases]
+        if self.guide is not None:
+            streams = self.guide.safe(cases, streams, self.refused)
+        first = settings.sampling == "top" and settings.rank_by == "miner"
+        enough = settings.negatives_per_query if first else None  # else all must be known
+        if self.teacher is not None:
+            safe = self.teacher.safe(cases, streams, self.refused, enough)
+        else:
+            safe = [[Asked(one) for one in islice(stream, enough)] for stream in streams]
+        if settings.rank_by == "teacher":
+            safe = [sorted(some, key=lambda one: -(one.probability or 0)) for some in safe]
+        return [
+            _sampled(some, settings, self._dice(case))
+            for case, some in zip(cases, safe, strict=True)
+        ]
 
-    def _chosen(self, case: "_Case", scores: list[float], rows: list[int]) -> list[int]:
-        """Return the ranks of the candidates that are safe, from 1."""
-        chosen: list[int] = []
-        for rank, (score, row) in enumerate(zip(scores, rows, strict=True), start=1):
-            if len(chosen) == self.settings.negatives_per_query:
-                break
-            reason = case.refuse(row, self.known.texts[row], score)
-            if reason is None:
-                chosen.append(rank)
-            else:
-                self.refused[reason] += 1
-        return chosen
-
-
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """What one query's candidates are held against."""
-
-    answers: AbstractSet[int]
-    judged: AbstractSet[int]
-    texts: AbstractSet[str]
-    asked: str
-    close: AbstractSet[int]
-    ceiling: float
-
-    def refuse(self, row: int, text: str, score: float) -> str | None:
-        """Return the first reason not to call a document wrong, or None."""
-        reasons = {
-            "an answer": row in self.answers,
-            "judged already": row in self.judged,
-            "the text of an answer": text in self.texts,
-            "the text of the query": text == self.asked,
-            "a near-duplicate of an answer": row in self.close,
-            "too close to the answer's score": score > self.ceiling,
+    def _judgment(self, case: Case, one: Asked) -> Judgment:
+        candidate, space = one.candidate, self.encoder.space.fingerprint
+        facts: dict[str, Scalar] = {
+            "miner": "+".join(self.settings.finders),
+            "space": space,
+            "rank": candidate.rank,
+            "score": round(candidate.score, 6),
+            "answer_score": round(case.answer_score, 6),
+            "reason": f"{self.settings.sampling} of those below {case.ceiling:.4f}",
         }
-        return next((reason for reason, holds in reasons.items() if holds), None)
+        if one.probability is not None:
+            facts["teacher_probability"] = round(one.probability, 6)
+        return Judgment(
+            query_id=case.query.id,
+            document_id=self.known.ids[candidate.row],
+            grade=0.0,
+            origin=Origin(
+                kind="mined",
+                source=f"{case.query.id} rank {candidate.rank}",
+                by=f"nearfar {facts['miner']} top-{self.settings.depth}, space {space}",
+                facts=facts,
+            ),
+            split="train",
+        )
+
+    def _by_chance(self, case: Case, vector: Float[Tensor, " D"]) -> float:
+        row = self._dice(case).integers(len(self.vectors))
+        return float(self.vectors[row] @ vector)
+
+    def _dice(self, case: Case) -> np.random.Generator:
+        # Of the query's own id: what is drawn for it depends on no other query.
+        return np.random.default_rng([self.settings.seed, int(content_id(case.query.id)[:16], 16)])
 
 
-def _embed(
-    encoder: Encoder, dataset: Dataset, count: int, progress: Progress
-) -> Float[Tensor, "C D"]:
-    vectors = torch.empty((count, encoder.space.dim))
-    done = 0
-    for batch in dataset.batches("documents", ["content"]):
-        for start in range(0, len(batch), _ROWS_PER_CHUNK):
-            texts = batch["content"].slice(start, _ROWS_PER_CHUNK).to_pylist()
-            vectors[done : done + len(texts)] = unit(encoder.encode(texts, "document"))
-            done += len(texts)
-            progress("embed documents", done, count)
-    return vectors
+def _sampled(safe: list[Asked], settings: Mining, dice: np.random.Generator) -> list[Asked]:
+    """Return as many as are wanted, in their order."""
+    count = settings.negatives_per_query
+    if settings.sampling == "top" or len(safe) <= count:
+        return safe[:count]
+    weights = np.zeros(len(safe))
+    if settings.sampling == "score":
+        weights += [one.candidate.score / settings.sampling_temperature for one in safe]
+    # The largest of logits with Gumbel noise: a draw without replacement by their softmax.
+    noisy = weights + dice.gumbel(size=len(safe))
+    return [safe[place] for place in sorted(np.argsort(-noisy)[:count])]
 
 
-def _parent(dataset: Dataset, encoder: Encoder, settings: Mining) -> dict[str, Any]:
+def _parent(dataset: Dataset, encoder: Encoder, settings: Mining, judges: Judges) -> dict[str, Any]:
+    guide, teacher = judges.guide, judges.teacher
     return {
         "kind": "dataset",
         "path": str(dataset.folder),
         "digest": dataset.digest,
-        "mined_with": {"space": encoder.space.fingerprint, **asdict(settings)},
+        "mined_with": {
+            "space": encoder.space.fingerprint,
+            "guide": None if guide is None else guide.space.fingerprint,
+            "teacher": None if teacher is None else teacher.fingerprint,
+            **asdict(settings),
+        },
     }
 
 

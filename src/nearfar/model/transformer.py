@@ -16,8 +16,14 @@ from nearfar.model.attention import use_fast_attention
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.*", "*.model", "tekken.json")
 
 
-def read_transformer(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def read_transformer(
+    folder: Path, kind: Any = AutoModel
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Read a checkpoint; code that lies in its folder is never run.
+
+    Args:
+        folder: of the checkpoint.
+        kind: how the library shall read it: AutoModel without a head, another with its own.
 
     Raises:
         BadModel: files are missing, damaged, or do not belong together.
@@ -31,7 +37,7 @@ def read_transformer(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizer
     try:
         with quiet():
             # Left unsaid, the loader would ask on the terminal whether to trust the folder.
-            transformer, found = AutoModel.from_pretrained(
+            transformer, found = kind.from_pretrained(
                 folder,
                 dtype=torch.float32,
                 trust_remote_code=False,
@@ -44,9 +50,9 @@ def read_transformer(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizer
             f"{folder}: expected a model with config.json, model.safetensors and a tokenizer, "
             f"found {_inside(folder)}. The loader said: {said(error)}"
         ) from error
-    # A transformer without its own pooler is whole: nearfar pools by itself.
+    # Without a head a transformer is whole without its own pooler: nearfar pools by itself.
     lacking = {*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}
-    unfit = sorted(key for key in lacking if "pooler" not in key)
+    unfit = sorted(key for key in lacking if kind is not AutoModel or "pooler" not in key)
     if unfit:
         raise BadModel(
             f"{folder}: the weights lack {len(unfit)} tensors of {type(transformer).__name__}, or "

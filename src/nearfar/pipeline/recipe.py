@@ -10,7 +10,7 @@ from nearfar.data.importing import ImportOptions
 from nearfar.errors import BadFile, BadSetting
 from nearfar.evaluation.settings import Evaluation
 from nearfar.losses import LossSettings
-from nearfar.mining.negatives import Mining
+from nearfar.mining.settings import Mining
 from nearfar.model.text import TextSettings
 from nearfar.pipeline.settings import settings_from
 from nearfar.training.settings import Training
