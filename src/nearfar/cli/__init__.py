@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 import nearfar
-from nearfar.cli import check, evaluate, import_, index, mine, run, search, train
+from nearfar.cli import audit, check, evaluate, import_, index, mine, run, search, synthesise, train
 from nearfar.errors import NearfarError, Stopped
 
 app = typer.Typer(
@@ -24,7 +24,9 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("import")(import_.import_)
 app.command("check")(check.check)
+app.command("synthesise")(synthesise.synthesise)
 app.command("mine")(mine.mine)
+app.command("audit")(audit.audit)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("index")(index.index)

@@ -1,0 +1,267 @@
+"""`nearfar synthesise`: queries for documents that nobody has asked about yet."""
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from nearfar.cli.options import DatasetFolder, MaxTokens, Replace
+
+if TYPE_CHECKING:
+    from nearfar.data.dataset import Dataset
+    from nearfar.model.encoder import Encoder
+    from nearfar.progress import Progress
+    from nearfar.synthesis.llm import Endpoint
+    from nearfar.synthesis.settings import LlmSettings, Synthesis
+    from nearfar.synthesis.synthesise import Paying, SynthesisSummary
+
+_KEYS = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY"}
+_ADDRESSES = {"anthropic": "ANTHROPIC_BASE_URL", "openai": "OPENAI_BASE_URL"}
+
+
+def synthesise(
+    dataset: DatasetFolder,
+    folder: Annotated[Path, typer.Argument(help="Where the dataset with more queries will stand.")],
+    model: Annotated[
+        str | None, typer.Option(help="The language model, as its server calls it.")
+    ] = None,
+    from_: Annotated[
+        Literal["titles", "headings", "keywords"] | None,
+        typer.Option("--from", help="Without a language model: take the queries from there."),
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="Of an OpenAI-compatible server, your own too.")
+    ] = None,
+    api: Annotated[
+        Literal["anthropic", "openai"] | None,
+        typer.Option(help="The wire format. Default: anthropic, or openai with --base-url."),
+    ] = None,
+    style: Annotated[
+        list[str] | None,
+        typer.Option(help="question, keyword, long, typo or language; repeatable."),
+    ] = None,
+    language: Annotated[str, typer.Option(help="Of the style language, such as German.")] = "",
+    queries: Annotated[int, typer.Option(help="For each passage in each style.")] = 3,
+    examples: Annotated[int, typer.Option(help="Train queries that the model is shown.")] = 5,
+    documents: Annotated[
+        int | None, typer.Option(help="At most so many, drawn by the seed. Default: all.")
+    ] = None,
+    fewer_than: Annotated[
+        int, typer.Option(help="Write for documents with fewer train queries than that.")
+    ] = 1,
+    title_field: Annotated[str, typer.Option(help="The field for --from titles.")] = "title",
+    max_answer_tokens: Annotated[
+        int, typer.Option(help="The most the model may write at once, thinking included.")
+    ] = 1_024,
+    input_price: Annotated[
+        float | None, typer.Option(help="Dollars for a million input tokens.")
+    ] = None,
+    output_price: Annotated[
+        float | None, typer.Option(help="Dollars for a million output tokens.")
+    ] = None,
+    limit_usd: Annotated[
+        float | None, typer.Option(help="Spend no more, earlier runs into this folder included.")
+    ] = None,
+    requests_per_minute: Annotated[float | None, typer.Option(help="Default: no limit.")] = None,
+    concurrency: Annotated[int, typer.Option(help="Requests under way at once.")] = 4,
+    timeout_seconds: Annotated[float, typer.Option(help="How long to wait for an answer.")] = 120.0,
+    retries: Annotated[int, typer.Option(help="More tries after an error that may pass.")] = 5,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would cost at most, and stop.")
+    ] = False,
+    journal: Annotated[
+        Path | None, typer.Option(help="Paid answers. Default: beside FOLDER, .answers.jsonl.")
+    ] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="The model of the round trip: a folder, package:NAME or id.")
+    ] = None,
+    rank: Annotated[
+        int, typer.Option(help="A query's own document must be among so many nearest.")
+    ] = 10,
+    max_tokens: MaxTokens = None,
+    seed: Annotated[int, typer.Option(help="Draws documents and examples.")] = 0,
+    replace: Replace = False,
+) -> None:
+    """Let a language model write train queries for documents without any, and filter them.
+
+    Every answer is kept before it is used: the same command goes on after a crash, a limit or
+    Ctrl-C, and pays nothing twice. Keys are read from ANTHROPIC_API_KEY or OPENAI_API_KEY.
+    """
+    from nearfar.cli.talking import bars, say, stoppable
+    from nearfar.data.dataset import Dataset
+    from nearfar.errors import BadSetting
+    from nearfar.synthesis.settings import Filters, LlmSettings, Synthesis
+    from nearfar.synthesis.synthesise import Run, journal_of
+    from nearfar.synthesis.synthesise import synthesise as write
+
+    if (model is None) == (from_ is None):
+        raise BadSetting(
+            "Expected either --model NAME, a language model, or --from titles, headings or "
+            f"keywords; got {'neither' if model is None else 'both'}."
+        )
+    llm = None
+    if model is not None:
+        format_: Literal["anthropic", "openai"] = api or ("openai" if base_url else "anthropic")
+        llm = LlmSettings(
+            model=model,
+            api=format_,
+            base_url=base_url or os.environ.get(_ADDRESSES[format_]) or None,
+            max_tokens=max_answer_tokens,
+            concurrency=concurrency,
+            requests_per_minute=requests_per_minute,
+            timeout_seconds=timeout_seconds,
+            retries=retries,
+            input_usd_per_million_tokens=input_price,
+            output_usd_per_million_tokens=output_price,
+            limit_usd=limit_usd,
+        )
+    settings = Synthesis(
+        writer=from_ or "llm",
+        llm=llm,
+        styles=tuple(style or ("question", "keyword")),
+        language=language,
+        queries=queries,
+        examples=examples,
+        documents=documents,
+        fewer_than=fewer_than,
+        title_field=title_field,
+        seed=seed,
+        filters=Filters(rank=rank),
+    )
+    taught = Dataset.open(dataset)
+    with ExitStack() as stack:
+        endpoint = None if llm is None else _endpoint(llm, stack, without_key=dry_run)
+        progress = stack.enter_context(bars())
+        if dry_run:
+            _estimate(taught, settings, endpoint, journal or journal_of(folder), progress)
+            return
+        judge = None if encoder is None else _judge(encoder, max_tokens)
+        if judge is None:
+            say("Without --encoder there is no round trip: queries are judged by their text alone.")
+        run = Run(
+            endpoint=endpoint,
+            journal=journal,
+            encoder=judge,
+            progress=progress,
+            stop=stack.enter_context(stoppable()),
+            replace=replace,
+        )
+        found = write(taught, folder, settings, run)
+    _show(folder, found, settings)
+
+
+def _judge(name: str, max_tokens: int | None) -> "Encoder":
+    from nearfar.model.text import TextEncoder, TextSettings
+
+    return TextEncoder.load(name, TextSettings(max_tokens=max_tokens))
+
+
+def _endpoint(llm: "LlmSettings", stack: ExitStack, *, without_key: bool) -> "Endpoint | None":
+    from nearfar.errors import BadSetting
+    from nearfar.synthesis.endpoints import open_endpoint
+
+    name = _KEYS[llm.wire_format]
+    key = os.environ.get(name) or None
+    if key is None and llm.base_url is None:
+        if without_key:
+            return None
+        raise BadSetting(
+            f"{llm.model} needs an API key: set {name}. A server of your own needs none; give its "
+            "address with --base-url."
+        )
+    return stack.enter_context(open_endpoint(llm, key))
+
+
+def _estimate(
+    dataset: "Dataset",
+    settings: "Synthesis",
+    endpoint: "Endpoint | None",
+    journal: Path,
+    progress: "Progress",
+) -> None:
+    from nearfar.cli.talking import say
+    from nearfar.errors import BadSetting
+    from nearfar.synthesis.client import Client
+    from nearfar.synthesis.estimate import estimate
+    from nearfar.synthesis.journal import open_journal
+    from nearfar.synthesis.plan import make_plan
+
+    if settings.llm is None:
+        raise BadSetting("--dry-run says what a language model costs; without one it is nothing.")
+    plan = make_plan(dataset, settings)
+    client = None if endpoint is None else Client(endpoint, settings.llm)
+    with ExitStack() as stack:
+        paid = stack.enter_context(open_journal(journal)) if journal.is_file() else None
+        found = estimate(
+            plan.tasks(), plan.total, settings, client=client, journal=paid, progress=progress
+        )
+    how = (
+        "counted by the server of the model"
+        if found.counted
+        else "bounded by one for each byte; English has about a quarter of that"
+    )
+    say(f"documents: {len(plan.chosen.ids):,}, passages: {plan.passages:,}")
+    say(f"answers paid for already: {found.answered:,}")
+    say(f"input tokens: {found.input_tokens:,}, {how}")
+    say(f"output tokens: at most {found.output_tokens:,}, {settings.llm.max_tokens:,} an answer")
+    if found.cost_usd is None or found.cost_usd_most is None:
+        print(f"{found.requests:,} requests; price unknown: give --input-price and --output-price.")
+        return
+    print(
+        f"{found.requests:,} requests, at most {found.cost_usd:,.4f} dollars; "
+        f"{found.cost_usd_most:,.4f} if every answer were malformed and asked for again."
+    )
+
+
+def _show(folder: Path, found: "SynthesisSummary", settings: "Synthesis") -> None:
+    from nearfar.cli.talking import say
+
+    chosen = found.chosen
+    say(f"left out: {chosen.kept_back:,} documents of dev or test")
+    say(f"left out: {chosen.asked_already:,} documents with queries enough")
+    if chosen.not_drawn:
+        say(f"left out: {chosen.not_drawn:,} documents not drawn")
+    for reason, count in found.unwritten.items():
+        say(f"without queries: {count:,} passages and styles {reason}")
+    for reason, count in found.dropped.items():
+        say(f"dropped: {count:,} {reason}")
+    bill = "" if found.paying is None else f" {_bill(found.paying, settings)}"
+    print(
+        f"{folder}: {found.kept:,} of {found.written:,} queries kept, written for "
+        f"{len(chosen.ids):,} documents.{bill}"
+    )
+
+
+def _bill(paying: "Paying", settings: "Synthesis") -> str:
+    from nearfar.cli.talking import say
+
+    assert settings.llm is not None
+    now, asked = paying.now, paying.asked
+    if asked.limit_reached:
+        say(
+            f"Stopped at the limit of {settings.llm.limit_usd} dollars. With a higher one and "
+            "--replace the same command goes on, and pays nothing twice."
+        )
+    if asked.failed:
+        say(
+            f"{asked.failed:,} passages and styles got no answer; the same command with --replace "
+            f"asks again. The last problem: {asked.last_failure}"
+        )
+    if paying.lost:
+        say(
+            f"{paying.lost:,} requests got lost on the way. They may be billed, with "
+            f"{paying.lost_usd:,.4f} dollars at most, and are not in the sums below."
+        )
+    if now.uncounted:
+        say(f"{now.uncounted:,} answers came without usage and are taken at their highest cost.")
+    tokens = (
+        f"{now.answers:,} answers with {now.input_tokens:,} input and {now.output_tokens:,} "
+        "output tokens"
+    )
+    usd = now.total_usd(settings.llm)
+    if usd is None:
+        return f"This run: {tokens}, price unknown."
+    whole = "" if paying.usd is None else f", {paying.usd:,.4f} with those before"
+    return f"This run: {tokens}, {usd:,.4f} dollars{whole}."

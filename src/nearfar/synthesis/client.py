@@ -1,0 +1,121 @@
+"""A language model as the rest of the house sees it: asked patiently, within speed and budget."""
+
+import random
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from nearfar.synthesis.limits import Clock, Pace, Purse, RealClock
+from nearfar.synthesis.llm import Answer, Endpoint, Hiccup, Message, NoAnswer, Usage, most_tokens
+from nearfar.synthesis.settings import LlmSettings
+
+_FIRST_WAIT_SECONDS = 0.5  # doubled with each try
+_LONGEST_WAIT_SECONDS = 30.0
+_LONGEST_ASKED_SECONDS = 600.0  # a server that wants us to wait longer has no answer today
+
+
+@dataclass
+class Client:
+    """Asks an endpoint; many threads may ask at once."""
+
+    endpoint: Endpoint
+    settings: LlmSettings
+    clock: Clock = field(default_factory=RealClock)
+    spent_usd: float = 0.0  # before this run, counted against the limit
+    first_wait_seconds: float = _FIRST_WAIT_SECONDS
+    lost_usd: float = field(default=0.0, init=False)  # see `ask`
+    lost: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self._pace = Pace(self.settings.requests_per_minute, self.clock)
+        self._purse = Purse(self.settings.limit_usd, self.spent_usd)
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+
+    def end(self) -> None:
+        """Send nothing more: who waits stops waiting, and what is under way may end."""
+        self._over.set()
+
+    def ask(self, messages: Sequence[Message]) -> Answer:
+        """Return the answer; try again after 429, 5xx, a timeout or a lost connection.
+
+        Waits as long as the server asks (Retry-After), else twice as long each time, from half a
+        second, less up to a quarter by chance. A server that is busy is left alone by all threads.
+
+        A request that timed out may have been answered, and billed: its highest cost counts
+        against the limit, and is added up in `lost_usd` and `lost`, which no answer speaks for.
+
+        Raises:
+            LimitReached: another request could cost more than is left.
+            NoAnswer: every try failed.
+            BadSetting: the key, the model or the address is wrong.
+        """
+        most = self.settings.cost_usd(most_tokens(messages), self.settings.max_tokens)
+        for tried in range(self.settings.retries + 1):
+            with self._purse.slip(most) as slip:
+                self._wait_for_turn()
+                try:
+                    answer = self.endpoint.ask(messages, self.settings.max_tokens)
+                except Hiccup as hiccup:
+                    problem = hiccup
+                    if hiccup.sent:
+                        slip.cost_usd = slip.most_usd
+                        self._lose(slip.most_usd)
+                else:
+                    slip.cost_usd = self.cost_usd(messages, answer) or 0.0
+                    return answer
+            self._wait(problem, tried)
+        raise NoAnswer(
+            f"{self.settings.model} gave no answer in {self.settings.retries + 1} tries. "
+            f"The last one: {problem}."
+        )
+
+    def count(self, messages: Sequence[Message]) -> int | None:
+        """Return how many input tokens the server counts, or None where it cannot.
+
+        Raises:
+            NoAnswer: every try failed.
+            BadSetting: the key, the model or the address is wrong.
+        """
+        for tried in range(self.settings.retries + 1):
+            self._wait_for_turn()
+            try:
+                return self.endpoint.count(messages)
+            except Hiccup as hiccup:
+                problem = hiccup
+            self._wait(problem, tried)
+        raise NoAnswer(f"{self.settings.model} does not count tokens. The last try: {problem}.")
+
+    def usage(self, messages: Sequence[Message], answer: Answer) -> Usage:
+        """Return what the server says was used, or the most it can have been."""
+        return answer.usage or Usage(most_tokens(messages), self.settings.max_tokens)
+
+    def cost_usd(self, messages: Sequence[Message], answer: Answer) -> float | None:
+        """Return what an answer cost, in dollars; None if the prices are unknown."""
+        usage = self.usage(messages, answer)
+        return self.settings.cost_usd(usage.input_tokens, usage.output_tokens)
+
+    def _wait_for_turn(self) -> None:
+        self._pace.wait_for_turn(self._over)
+        if self._over.is_set():
+            raise NoAnswer(f"{self.settings.model} was not asked: the work has been stopped.")
+
+    def _lose(self, usd: float) -> None:
+        with self._lock:
+            self.lost_usd += usd
+            self.lost += 1
+
+    def _wait(self, problem: Hiccup, tried: int) -> None:
+        """Wait before the next try, if there is one."""
+        if tried == self.settings.retries:
+            return
+        asked = problem.wait_seconds
+        if asked is not None and asked > _LONGEST_ASKED_SECONDS:
+            raise NoAnswer(f"{self.settings.model} wants us to wait {asked:,.0f} s: {problem}.")
+        if asked is None:
+            asked = min(self.first_wait_seconds * 2**tried, _LONGEST_WAIT_SECONDS)
+            asked *= random.uniform(0.75, 1.0)
+        if problem.busy:
+            self._pace.hold(asked)
+        else:
+            self.clock.wait(asked, self._over)

@@ -1,0 +1,157 @@
+"""What a synthesis depends on: who writes, for which passages, and what is kept."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import urlsplit
+
+from nearfar.errors import BadSetting
+from nearfar.synthesis.prompts import STYLES
+
+WireFormat = Literal["anthropic", "openai"]
+Writer = Literal["llm", "titles", "headings", "keywords"]
+
+WRITERS: tuple[Writer, ...] = ("llm", "titles", "headings", "keywords")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LlmSettings:
+    """Which language model, where it is, how fast it may be asked and what it may cost."""
+
+    model: str  # as the server calls it
+    api: WireFormat | None = None  # None: anthropic, or openai where a base_url is given
+    base_url: str | None = None  # None: that of the maker
+    max_tokens: int = 1_024  # of one answer, thinking included
+    concurrency: int = 4  # requests under way at once
+    requests_per_minute: float | None = None  # None: as fast as they are answered
+    timeout_seconds: float = 120.0
+    retries: int = 5  # more tries after 429, 5xx, a timeout or a lost connection
+    input_usd_per_million_tokens: float | None = None  # None: unknown
+    output_usd_per_million_tokens: float | None = None
+    limit_usd: float | None = None  # over all runs of one journal
+
+    def __post_init__(self) -> None:
+        _require(bool(self.model), "llm.model", "the name of a model", self.model)
+        _require(self.api in (None, "anthropic", "openai"), "llm.api", "anthropic or openai",
+                 self.api)  # fmt: skip
+        for name in ("max_tokens", "concurrency"):
+            _require(getattr(self, name) >= 1, f"llm.{name}", "1 or more", getattr(self, name))
+        for name in ("requests_per_minute", "timeout_seconds", "limit_usd"):
+            found = getattr(self, name)
+            _require(found is None or found > 0, f"llm.{name}", "above 0", found)
+        _require(self.retries >= 0, "llm.retries", "0 or more", self.retries)
+        for found in (self.input_usd_per_million_tokens, self.output_usd_per_million_tokens):
+            _require(found is None or found >= 0, "a price", "0 or more", found)
+        if (self.input_usd_per_million_tokens is None) != (
+            self.output_usd_per_million_tokens is None
+        ):
+            raise BadSetting("Only one of the two prices is given. Give both, or neither.")
+        if self.limit_usd is not None and not self.priced:
+            raise BadSetting(
+                f"A limit of {self.limit_usd} dollars needs the prices of {self.model}. Give "
+                "input_usd_per_million_tokens and output_usd_per_million_tokens "
+                "(--input-price and --output-price), or leave the limit out."
+            )
+        self._require_address()
+
+    def _require_address(self) -> None:
+        if self.base_url is None:
+            return
+        try:
+            parts = urlsplit(self.base_url)
+            good = parts.scheme in ("http", "https") and bool(parts.hostname)
+        except ValueError:
+            good = False
+        _require(good, "llm.base_url", "an address such as http://localhost:8000/v1", self.base_url)
+
+    @property
+    def wire_format(self) -> WireFormat:
+        """The format that is spoken."""
+        return self.api or ("openai" if self.base_url else "anthropic")
+
+    @property
+    def priced(self) -> bool:
+        """Whether what a token costs is known."""
+        return self.input_usd_per_million_tokens is not None
+
+    def cost_usd(self, input_tokens: int, output_tokens: int) -> float | None:
+        """Return what so many tokens cost, in dollars; None if the prices are unknown."""
+        read, written = self.input_usd_per_million_tokens, self.output_usd_per_million_tokens
+        if read is None or written is None:
+            return None
+        return (input_tokens * read + output_tokens * written) / 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """Which written queries are kept. None turns a rule off."""
+
+    rank: int | None = 10  # round trip: the query's document is among so many nearest
+    near_duplicate_cosine: float | None = 0.95  # to another query of its document
+    measured_cosine: float | None = 0.95  # to a query of dev or test: it would be a leak
+    copied_share: float | None = 0.8  # of a query, found in one piece in its passage; LLM only
+    copied_characters: int = 30  # shorter queries may be copies: keywords are
+    shortest_characters: int = 3
+    longest_characters: int = 600
+
+    def __post_init__(self) -> None:
+        _require(self.rank is None or self.rank >= 1, "filters.rank", "1 or more", self.rank)
+        for name in ("near_duplicate_cosine", "measured_cosine", "copied_share"):
+            found = getattr(self, name)
+            _require(found is None or 0 < found <= 1, f"filters.{name}", "above 0, up to 1", found)
+        for name in ("copied_characters", "shortest_characters"):
+            _require(getattr(self, name) >= 1, f"filters.{name}", "1 or more", getattr(self, name))
+        _require(self.longest_characters >= self.shortest_characters, "filters.longest_characters",
+                 f"{self.shortest_characters} or more", self.longest_characters)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Synthesis:
+    """How queries are written for documents that have none."""
+
+    writer: Writer = "llm"
+    llm: LlmSettings | None = None  # needed by the writer "llm", and by no other
+    styles: tuple[str, ...] = ("question", "keyword")  # see `prompts.STYLES`
+    language: str = ""  # what the style "language" is written in, such as "German"
+    queries: int = 3  # per passage and style; the writers without an LLM write one
+    examples: int = 5  # of the team's own train queries that the LLM is shown
+    documents: int | None = None  # at most so many, chosen by the seed; None: all
+    fewer_than: int = 1  # written for are documents with fewer queries of train than that
+    characters_per_passage: int = 8_000  # longer documents are cut between words
+    passages_per_document: int = 1  # the first ones; encoders read the beginning too
+    malformed_retries: int = 2  # an answer that is no list of queries is asked for again
+    title_field: str = "title"  # of documents, for the writer "titles"
+    keywords: int = 6  # in a query of the writer "keywords"
+    grade: float = 1.0  # of the judgments
+    seed: int = 0
+    filters: Filters = field(default_factory=Filters)
+
+    def __post_init__(self) -> None:
+        _require(self.writer in WRITERS, "synthesis.writer", f"one of {', '.join(WRITERS)}",
+                 self.writer)  # fmt: skip
+        if (self.writer == "llm") != (self.llm is not None):
+            raise BadSetting(
+                "synthesis.llm must name a model for the writer 'llm', and no other writer "
+                f"uses one; got the writer {self.writer!r} and {self.llm!r}."
+            )
+        for style in self.styles:
+            _require(style in STYLES, "synthesis.styles", f"of {', '.join(STYLES)}", style)
+        _require(bool(self.styles) and len(set(self.styles)) == len(self.styles),
+                 "synthesis.styles", "one or more, each once", self.styles)  # fmt: skip
+        _require(bool(self.language) or "language" not in self.styles, "synthesis.language",
+                 "named for the style 'language', such as German", self.language)  # fmt: skip
+        for name in ("queries", "fewer_than", "passages_per_document", "keywords"):
+            _require(getattr(self, name) >= 1, f"synthesis.{name}", "1 or more",
+                     getattr(self, name))  # fmt: skip
+        for name in ("examples", "malformed_retries", "seed"):
+            _require(getattr(self, name) >= 0, f"synthesis.{name}", "0 or more",
+                     getattr(self, name))  # fmt: skip
+        _require(self.characters_per_passage >= 100, "synthesis.characters_per_passage",
+                 "100 or more", self.characters_per_passage)  # fmt: skip
+        _require(self.documents is None or self.documents >= 1, "synthesis.documents",
+                 "1 or more", self.documents)  # fmt: skip
+        _require(self.grade > 0, "synthesis.grade", "above 0", self.grade)
+
+
+def _require(holds: bool, key: str, expected: str, found: object) -> None:
+    if not holds:
+        raise BadSetting(f"{key} must be {expected}, got {found!r}.")
