@@ -111,7 +111,8 @@ class CrossEncoder:
 
     def score(self, query: str, documents: Sequence[str]) -> Float[Tensor, " N"]:
         """Return one logit per document, in the order given: the higher, the better the answer."""
-        pairs = torch.tensor([(0, place) for place in range(len(documents))]).reshape(-1, 2)
+        places = torch.arange(len(documents))
+        pairs = torch.stack([torch.zeros_like(places), places], dim=1)
         return self.score_pairs([query], documents, pairs)
 
     def score_pairs(
