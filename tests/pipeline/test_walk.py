@@ -7,6 +7,7 @@ import pytest
 from sentence_transformers import SentenceTransformer
 from tiny import WORDS, tiny_bert
 
+from nearfar.data.dataset import Dataset
 from nearfar.errors import SpaceMismatch, Stopped
 from nearfar.evaluation.report import read_report
 from nearfar.model.text import TextEncoder
@@ -150,3 +151,22 @@ def test_a_stopped_run_goes_on_to_the_same_model(finished: Finished, home: Path)
     assert not list((home / "runs" / "stopped").glob("train-*/stage.json"))
     again, _ = walked(home, recipe)
     assert TextEncoder.load(again.model).space == TextEncoder.load(finished.model).space
+
+
+def test_the_second_round_mines_with_the_model_of_the_first(home: Path) -> None:
+    change = ["name=twice", "mining.rounds=2", "training.epochs=1"]
+    finished, said = walked(home, read_recipe(home / "tiny.toml", change))
+    folders = json.loads((finished.home / "run.json").read_text())
+    models = [
+        TextEncoder.load(finished.home / folders[name] / "model") for name in ("train", "train2")
+    ]
+    mined = [Dataset.open(finished.home / folders[name] / "dataset") for name in ("mine", "mine2")]
+    (parent,) = mined[1].manifest["parents"]
+    assert parent["mined_with"]["space"] == models[0].space.fingerprint
+    assert parent["digest"] == finished.dataset.digest
+    assert mined[0].digest != mined[1].digest
+    assert finished.model == finished.home / folders["train2"] / "model"
+    again, later = walked(home, read_recipe(home / "tiny.toml", change))
+    assert again.model == finished.model
+    assert all("done already" in sentence for sentence in later if sentence.startswith("train"))
+    assert any("A negative scores" in sentence for sentence in said)

@@ -11,6 +11,7 @@ from nearfar.errors import BadFile, BadSetting
 from nearfar.evaluation.settings import Evaluation
 from nearfar.losses import LossSettings
 from nearfar.mining.settings import Mining
+from nearfar.model.cross_encoder import CrossSettings
 from nearfar.model.text import TextSettings
 from nearfar.pipeline.settings import settings_from
 from nearfar.training.settings import Training
@@ -26,6 +27,13 @@ class Data(ImportOptions):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model(TextSettings):
     """What is fine-tuned."""
+
+    base: str  # a folder, package:NAME, or the id of a model on the hub
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reranking(CrossSettings):
+    """A cross-encoder."""
 
     base: str  # a folder, package:NAME, or the id of a model on the hub
 
@@ -62,6 +70,8 @@ class FreeSettings:
     """What has a default for everything."""
 
     mining: Mining | None = None  # None: only the negatives of the batch
+    guide: Model | None = None  # mining: an encoder that may call a candidate an answer
+    reranker: Reranking | None = None  # mining: a cross-encoder that may do so
     teacher: Model | None = None  # for losses that look at another model's vectors
     also: tuple[Also, ...] = ()  # datasets that are learned from in the same run
     loss: LossSettings = field(default_factory=LossSettings)

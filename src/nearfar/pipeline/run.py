@@ -1,4 +1,7 @@
-"""Walks the stages of a recipe: import, check, mine, train, evaluate, index, search."""
+"""Walks the stages of a recipe: import, check, mine, train, evaluate, index, search.
+
+Mining and training may take turns: the second round mines with the model of the first.
+"""
 
 import json
 from collections.abc import Callable
@@ -19,7 +22,7 @@ from nearfar.pipeline.recipe import Recipe
 from nearfar.pipeline.remembering import Remembering
 from nearfar.pipeline.source import identity
 from nearfar.pipeline.stage import Stage, stage
-from nearfar.pipeline.tasks import tasks_of
+from nearfar.pipeline.tasks import judges_of, tasks_of
 from nearfar.progress import Progress, silent
 from nearfar.search.index import build_index, open_index
 from nearfar.search.search import Hit, search
@@ -82,15 +85,18 @@ class _Walk:
     home: Path
     talk: Talk
     stages: dict[str, Path] = field(default_factory=dict)
+    log: Path | None = None  # of the last training
 
     def all(self) -> Finished:
         dataset = self.import_()
         base = TextEncoder.load(self.recipe.model.base, self.recipe.model)
         self.check(dataset, base)
-        taught = self.mine(dataset, base)
-        model = self.train(dataset, taught)
         asked = self.recipe.model
         machine = TextSettings(precision=asked.precision, device=asked.device)
+        model = self.train(dataset, self.mine(dataset, base))
+        for number in range(2, 1 + (self.recipe.mining.rounds if self.recipe.mining else 1)):
+            miner = TextEncoder.load(model, machine)
+            model = self.train(dataset, self.mine(dataset, miner, number), number)
         tuned = TextEncoder.load(model, machine)
         remembering = Remembering(tuned)  # evaluation and index need the same documents
         report = self.evaluate(dataset, base, remembering)
@@ -134,24 +140,30 @@ class _Walk:
             result |= {"ok": found.ok, "findings": [asdict(f) for f in found.findings]}
         self._tell(found)
 
-    def mine(self, dataset: Dataset, base: TextEncoder) -> Dataset:
-        if self.recipe.mining is None:
+    def mine(self, dataset: Dataset, miner: TextEncoder, number: int = 1) -> Dataset:
+        """Return the dataset with negatives, mined in a round with the model of the last one."""
+        recipe = self.recipe
+        if recipe.mining is None:
             return dataset
-        facts = {"dataset": dataset.digest, "space": base.space.fingerprint,
-                 "mining": asdict(self.recipe.mining)}  # fmt: skip
-        work = self._stage("mine", facts)
+        facts = {"dataset": dataset.digest, "space": miner.space.fingerprint,
+                 "mining": asdict(recipe.mining),
+                 "asked": [str(recipe.guide), str(recipe.reranker)]}  # fmt: skip
+        work = self._stage(_of_round("mine", number), facts)
         folder = work.folder / "dataset"
         if not work.done:
             with work.work() as result:
                 found = mine_negatives(
-                    base, dataset, folder, self.recipe.mining,
-                    progress=self.talk.progress, replace=True,
+                    miner, dataset, folder, recipe.mining, judges=judges_of(recipe),
+                    cache=self.home / "vectors", progress=self.talk.progress, replace=True,
                 )  # fmt: skip
                 result |= asdict(found)
             self.talk.say(f"{found.negatives:,} hard negatives for {found.queries:,} queries")
+            for sentence in found.audit.sentences():
+                self.talk.say(sentence)
         return Dataset.open(folder)
 
-    def train(self, dataset: Dataset, taught: Dataset) -> Path:
+    def train(self, dataset: Dataset, taught: Dataset, number: int = 1) -> Path:
+        """Return a model that began at the base, whatever the round."""
         recipe = self.recipe
         learner = TextEncoder.load(recipe.model.base, recipe.model)
         facts = {
@@ -169,7 +181,8 @@ class _Walk:
             ],
             "training": asdict(recipe.training),
         }  # fmt: skip
-        work = self._stage("train", facts)
+        work = self._stage(_of_round("train", number), facts)
+        self.log = work.folder / "log.jsonl"
         if not work.done:
             with work.work() as result, self.talk.stoppable() as stop:
                 check = dev_check(dataset, recipe.evaluation)
@@ -194,7 +207,7 @@ class _Walk:
                     dataset,
                     (base, tuned),
                     self.recipe.evaluation,
-                    log=self.stages["train"] / "log.jsonl",
+                    log=self.log,
                     progress=self.talk.progress,
                 )
         return work.folder
@@ -237,3 +250,7 @@ class _Walk:
         facts = {name: str(folder.relative_to(self.home)) for name, folder in self.stages.items()}
         with whole_file(self.home / "run.json") as part:
             part.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def _of_round(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}{number}"

@@ -1,8 +1,10 @@
-"""What a recipe's run learns from: its own dataset, and those that are learned from beside it."""
+"""What a recipe's run learns from, and whom its miner asks."""
 
 from pathlib import Path
 
 from nearfar.data.dataset import Dataset
+from nearfar.mining.negatives import Judges
+from nearfar.model.cross_encoder import CrossEncoder
 from nearfar.model.text import TextEncoder
 from nearfar.pipeline.recipe import FreeSettings
 from nearfar.training.course import Task
@@ -36,3 +38,16 @@ def tasks_of(dataset: Dataset, settings: FreeSettings, folder: Path) -> list[Tas
         for also in settings.also
     ]
     return [own, *others]
+
+
+def judges_of(settings: FreeSettings) -> Judges:
+    """Return the better models that a miner may ask.
+
+    Raises:
+        BadModel: one of them cannot be loaded.
+    """
+    guide, reranker = settings.guide, settings.reranker
+    return Judges(
+        guide=None if guide is None else TextEncoder.load(guide.base, guide),
+        teacher=None if reranker is None else CrossEncoder.load(reranker.base, reranker),
+    )
