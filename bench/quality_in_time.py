@@ -9,7 +9,8 @@ from typing import Any
 
 
 def quality(chosen: argparse.Namespace) -> None:
-    from training import BEST, DATA, Figures, run
+    from measuring import DATA, Figures, run
+    from training import BEST
 
     from nearfar.data.importing import ImportOptions, import_source
     from nearfar.evaluation.settings import Evaluation
@@ -31,7 +32,7 @@ def quality(chosen: argparse.Namespace) -> None:
         seconds = theirs["seconds_per_step"] * steps
         print(f"  peer: dev nDCG@10 {goal:.4f} after {seconds:.0f} s", flush=True)
         curve = _ours(dataset, folder / "run", check, chosen.quick)
-    figures = Figures("quality", "fairytaleqa", not chosen.quick)
+    figures = Figures("training.py quality", "fairytaleqa", not chosen.quick)
     figures.add("peer's dev nDCG@10 after one epoch at its best settings", goal, "nDCG@10",
                 seconds=round(seconds))  # fmt: skip
     reached = next((s for s, score in curve if score >= goal), None)

@@ -8,84 +8,15 @@ stands with its fastest round; all rounds are kept. Figures land in bench/result
 """
 
 import argparse
-import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from measuring import DATA, Figures, fastest, interleaved, run
 from pairs import write_pairs
-from results import record
 
-HERE = Path(__file__).resolve().parent
-DATA = HERE.parents[1] / "shared/data"
 NO_DROPOUT = ["attention_probs_dropout_prob", "hidden_dropout_prob"]
 BEST = {"bf16": True, "dropout_off": NO_DROPOUT[:1]}  # the peer's, as anchors.md found them
-Rounds = list[dict[str, float]]
-
-
-def run(name: str, options: dict[str, Any]) -> dict[str, float]:
-    command = [sys.executable, str(HERE / "contenders.py"), name, json.dumps(options)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stderr[-3000:])
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-def interleaved(
-    contenders: dict[str, tuple[str, dict[str, Any]]], rounds: int
-) -> dict[str, Rounds]:
-    found: dict[str, Rounds] = {name: [] for name in contenders}
-    for turn in range(rounds):
-        for name, (kind, options) in contenders.items():
-            found[name].append(run(kind, options))
-            print(f"  round {turn + 1} {name}: {found[name][-1]}", flush=True)
-    return found
-
-
-def fastest(rounds: Rounds) -> dict[str, float]:
-    return min(rounds, key=lambda one: one["seconds_per_step"])
-
-
-class Figures:
-    """What a command measured, on its way to the file."""
-
-    def __init__(self, name: str, data: str, keep: bool) -> None:
-        self.name, self.data, self.keep = name, data, keep
-        self.rows: list[dict[str, Any]] = []
-
-    def add(
-        self, measure: str, value: float, unit: str, target: str | None = None,
-        holds: bool | None = None, **more: Any,
-    ) -> None:  # fmt: skip
-        self.rows.append({"measure": measure, "value": round(value, 4), "unit": unit,
-                          "target": target, "holds": holds, **more})  # fmt: skip
-        said = f" (target {target}: {'holds' if holds else 'does not hold'})" if target else ""
-        print(f"{measure}: {value:,.3f} {unit}{said}", flush=True)
-
-    def speeds(self, found: dict[str, Rounds], pairs: int, what: str) -> None:
-        for name, rounds in found.items():
-            best = fastest(rounds)
-            each = [round(pairs / one["seconds_per_step"], 1) for one in rounds]
-            self.add(f"{what}: {name}", pairs / best["seconds_per_step"], "pairs/s", rounds=each,
-                     cpu_seconds_per_step=round(best["cpu_seconds_per_step"], 2),
-                     peak_memory_mb=round(best["peak_memory_mb"]))  # fmt: skip
-
-    def ratio(
-        self, found: dict[str, Rounds], ours: str, theirs: str, what: str, least: float
-    ) -> None:
-        value = (
-            fastest(found[theirs])["seconds_per_step"] / fastest(found[ours])["seconds_per_step"]
-        )
-        self.add(f"{what}: {ours} over {theirs}", value, "times as many pairs/s",
-                 f">= {least}", value >= least)  # fmt: skip
-
-    def write(self) -> None:
-        if self.keep:
-            print(record("training", self.rows, command=f"python bench/training.py {self.name}",
-                         data=self.data))  # fmt: skip
 
 
 def speed(chosen: argparse.Namespace) -> None:
@@ -113,7 +44,7 @@ def speed(chosen: argparse.Namespace) -> None:
                         f"peer, unique, {kind}, no dropout": ("peer", theirs | lone | still),
                     }
             found = interleaved(contenders, chosen.rounds)
-            figures = Figures("speed", data, not chosen.quick)
+            figures = Figures("training.py speed", data, not chosen.quick)
             figures.speeds(found, 64, data)
             figures.ratio(found, "nearfar, its defaults", "peer, its defaults", data, 8)
             figures.ratio(found, "nearfar, documents shared", "peer, its defaults", data, 8)
@@ -130,7 +61,7 @@ def products(chosen: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         pairs = Path(folder) / "pairs.jsonl"
         write_pairs(DATA / "fairytaleqa", pairs, 7 * 64, unique=True)
-        figures = Figures("products", "fairytaleqa", not chosen.quick)
+        figures = Figures("training.py products", "fairytaleqa", not chosen.quick)
         for kind, least in (("float32", 0.85), ("bfloat16", 0.7)):
             options = {"pairs": str(pairs), "steps": 2 if chosen.quick else 7, "precision": kind}
             rounds = [run("nearfar", options)["utilisation"] for _ in range(chosen.rounds)]
@@ -149,7 +80,7 @@ def loss(chosen: argparse.Namespace) -> None:
         },
         chosen.rounds,
     )
-    figures = Figures("loss", "random vectors", not chosen.quick)
+    figures = Figures("training.py loss", "random vectors", not chosen.quick)
     figures.speeds(found, options["count"], "loss stage, 8,192 x 8,192 x 384 float32")
     figures.ratio(found, "nearfar", "peer", "loss stage", 2)
     share = (
@@ -172,14 +103,14 @@ def static(chosen: argparse.Namespace) -> None:
              "peer": ("static", options | {"peer": True})},
             chosen.rounds,
         )  # fmt: skip
-    figures = Figures("static", "medquad", not chosen.quick)
+    figures = Figures("training.py static", "medquad", not chosen.quick)
     figures.speeds(found, size, "static encoder, batch 2,048")
     figures.ratio(found, "nearfar's loss around an embedding bag", "peer", "static encoder", 3)
     figures.write()
 
 
 def memory(chosen: argparse.Namespace) -> None:
-    figures = Figures("memory", "fairytaleqa", not chosen.quick)
+    figures = Figures("training.py memory", "fairytaleqa", not chosen.quick)
     for size, peers in ((256, BEST), (2_048, BEST | {"cached": True})):
         size = 32 if chosen.quick else size
         with tempfile.TemporaryDirectory() as folder:
@@ -204,7 +135,7 @@ def memory(chosen: argparse.Namespace) -> None:
 
 
 def big(chosen: argparse.Namespace) -> None:
-    figures = Figures("big", "random vectors; fairytaleqa", not chosen.quick)
+    figures = Figures("training.py big", "random vectors; fairytaleqa", not chosen.quick)
     count = 4_096 if chosen.quick else 65_536
     vectors = run("loss", {"count": count, "dim": 384, "steps": 1, "peer": False})
     figures.add("batch of 65,536 static vectors, peak memory", vectors["peak_memory_mb"] / 1024,

@@ -32,7 +32,7 @@ def test_files_that_a_page_names_are_there(page: Path) -> None:
     rooms = [
         ROOT,
         ROOT / "src/nearfar",
-        *(p for p in (ROOT / "src/nearfar").iterdir() if p.is_dir()),
+        *(p for p in (ROOT / "src/nearfar").rglob("*") if p.is_dir()),
     ]
     for name in re.findall(r"`([\w/.-]+\.(?:py|toml|md))`", page.read_text()):
         found = any(

@@ -22,7 +22,10 @@ Record = Document | Query | Judgment
 
 texts = st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip)
 scalars = st.one_of(
-    st.integers(-(2**63), 2**63 - 1), st.booleans(), st.floats(allow_nan=False), texts
+    st.integers(-(2**63), 2**63 - 1),
+    st.booleans(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    texts,
 )
 
 

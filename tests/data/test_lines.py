@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from nearfar.data.lines import csv_rows, json_lines, numbered_lines, tsv_rows
+from nearfar.data.commas import csv_rows
+from nearfar.data.lines import json_lines, numbered_lines, tsv_rows
 from nearfar.errors import BadFile, BadRecord
 
 

@@ -16,12 +16,10 @@ from torch import Tensor
 from nearfar.data.dataset import Dataset
 from nearfar.errors import BadRecord, BadSetting
 from nearfar.mining.asking import ANSWER_TO_GUIDE, ANSWER_TO_TEACHER
-from nearfar.mining.finders import Approximate, Exact, fused
 from nearfar.mining.negatives import Judges, MiningSummary, mine_negatives
 from nearfar.mining.settings import Mining
 from nearfar.progress import Progress, silent
 from nearfar.records import Role
-from nearfar.vectors.similarity import unit
 
 
 def mine(
@@ -177,54 +175,6 @@ def test_sampling_by_score_leans_to_what_is_near(tmp_path: Path) -> None:
                           sampling_temperature=0.2)[0])  # fmt: skip
     weights = {f"n{a}": math.exp(math.cos(math.radians(a)) / 0.2) for a in (40, 50, 60, 70, 80, 85)}
     assert times["n40"] / 60 == pytest.approx(weights["n40"] / sum(weights.values()), abs=0.15)
-
-
-def test_bm25_brings_what_shares_rare_words(tmp_path: Path) -> None:
-    queries = {"q": "zebra stripes 0"}
-    documents = {"answer": "an answer 20", "lexical": "the zebra stripes 89", "near": "other 40"}
-    documents |= {f"far{i}": f"thing{i} {91 + i}" for i in range(9)}
-    dataset = world(tmp_path / "data", documents, LEARN, queries=queries)
-    assert mine(tmp_path, dataset, depth=2)[0] == ["near"]
-    found, _ = mine(tmp_path, dataset, depth=3, finders=("bm25",))
-    assert found == ["lexical"]  # no other shares a word
-    both, _ = mine(tmp_path, dataset, depth=3, finders=("encoder", "bm25"))
-    assert set(both) == {"lexical", "near"}
-
-
-def test_bm25_offers_no_document_of_dev_or_test(tmp_path: Path) -> None:
-    queries = {"q": "zebra 0", "exam": "else 80"}
-    documents = SIX | {"kept": "zebra 89", "free": "zebra two 88"}
-    judged: list[Judged] = [*LEARN, ("exam", "kept", 1, "test")]
-    dataset = world(tmp_path / "data", documents, judged, queries=queries)
-    assert mine(tmp_path, dataset, finders=("bm25",))[0] == ["free"]
-
-
-def test_fusion_adds_up_reciprocal_ranks() -> None:
-    one = torch.tensor([[4, 7, 2], [1, 0, -1]])
-    other = torch.tensor([[7, 9, 4], [-1, -1, -1]])
-    # 7: 1/62 + 1/61, 4: 1/61 + 1/63, 9: 1/62, 2: 1/63
-    assert fused([one, other], 4).tolist() == [[7, 4, 9, 2], [1, 0, -1, -1]]
-
-
-def test_an_approximate_search_finds_what_it_promises() -> None:
-    dice = torch.Generator().manual_seed(0)
-    documents = unit(torch.randn(3_000, 16, generator=dice))
-    among = torch.arange(0, 3_000, 2)
-    queries = unit(torch.randn(200, 16, generator=dice))
-    finder = Approximate(documents, among)
-    found = finder.find([], queries, 10)
-    exact = Exact(documents, among).find([], queries, 10)
-    hits = [len(np.intersect1d(a, b)) for a, b in zip(found.numpy(), exact.numpy(), strict=True)]
-    assert finder.recall == pytest.approx(sum(hits) / exact.numel())
-    assert finder.recall >= 0.95
-    assert set(found.unique().tolist()) <= set(among.tolist())
-
-
-def test_an_approximate_search_says_its_recall(tmp_path: Path) -> None:
-    dataset = world(tmp_path / "data", SIX, LEARN)
-    found, summary = mine(tmp_path, dataset, search="approximate")
-    assert found == ["n40", "n50", "n60", "n70"]
-    assert summary.recall == 1.0
 
 
 def letters(folder: Path) -> Dataset:

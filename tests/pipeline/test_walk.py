@@ -100,7 +100,7 @@ def test_what_was_learned_is_measured(finished: Finished) -> None:
     assert change is not None
     assert change.mean > 0
     page = (finished.home / "report.html").read_text()
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 5
     assert "http" not in page.replace("http://www.w3.org", "")  # nothing is fetched
 
 

@@ -14,7 +14,7 @@ from doubles import LETTERS, LetterEncoder
 from torch import Tensor
 
 from nearfar.data.dataset import Dataset
-from nearfar.data.writer import write_dataset
+from nearfar.data.writer import FORMAT, write_dataset
 from nearfar.errors import BadSetting, SpaceMismatch
 from nearfar.model.space import EmbeddingSpace
 from nearfar.progress import Progress, silent
@@ -153,7 +153,7 @@ def test_a_large_index_finds_what_brute_force_finds(tmp_path: Path) -> None:
     columns = {"id": numbers, "content": numbers, "group": empty, "source": numbers}
     (tmp_path / "data").mkdir()
     pq.write_table(pa.table(columns), tmp_path / "data" / "documents.parquet")
-    manifest = {"format": 1, "digest": "0", "rows": {"documents": count}}
+    manifest = {"format": FORMAT, "digest": "0", "rows": {"documents": count}}
     (tmp_path / "data" / "manifest.json").write_text(json.dumps(manifest))
     vectors = torch.randn(count, 64)
     build_index(Lots(vectors), Dataset.open(tmp_path / "data"), tmp_path / "index")

@@ -12,7 +12,20 @@ from typing import Annotated
 import typer
 
 import nearfar
-from nearfar.cli import audit, check, evaluate, import_, index, mine, run, search, synthesise, train
+from nearfar.cli import (
+    audit,
+    check,
+    evaluate,
+    forget,
+    import_,
+    index,
+    lineage,
+    mine,
+    run,
+    search,
+    synthesise,
+    train,
+)
 from nearfar.errors import NearfarError, Stopped
 
 app = typer.Typer(
@@ -31,6 +44,8 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("index")(index.index)
 app.command("search")(search.search)
+app.command("lineage")(lineage.lineage)
+app.command("forget")(forget.forget)
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

@@ -1,15 +1,16 @@
 """Reads a BEIR folder: corpus.jsonl, queries.jsonl and qrels/{train,dev,test}.tsv."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nearfar.data.fields import scalar_fields
 from nearfar.data.lines import json_lines, tsv_rows
-from nearfar.data.notes import Notes, Record
-from nearfar.errors import BadFile, BadRecord, BadSetting
+from nearfar.data.notes import Bundle, Notes, Record
+from nearfar.data.rejects import BadRow, Rejects
+from nearfar.errors import BadFile, BadSetting
 from nearfar.records import Document, Judgment, Origin, Query, Split
 
 _SPLITS: tuple[Split, ...] = ("train", "dev", "test")
@@ -48,9 +49,15 @@ class BeirReader:
     group_field: str = ""  # a key of the documents (and queries); else each is its own group
     keep_splits: bool = True  # False: divide anew by the hash of the groups
     kind: str = "human"
+    rejects: Rejects = field(default_factory=Rejects)
 
     def records(self) -> Iterator[Record]:
-        """Yield documents, then queries, then judgments.
+        """Yield the records alone; raises what `bundles` raises."""
+        for bundle in self.bundles():
+            yield from bundle.records
+
+    def bundles(self) -> Iterator[Bundle]:
+        """Yield documents, then queries, then judgments, one a line.
 
         Raises:
             BadFile: a part is missing, damaged, or there twice.
@@ -65,17 +72,29 @@ class BeirReader:
         for split, path in qrels.items():
             yield from self._judgments(path, split if self.keep_splits else None)
 
-    def _documents(self, path: Path) -> Iterator[Document]:
+    def _each(self, path: Path, make: Callable[[dict[str, Any], str], Record]) -> Iterator[Bundle]:
+        for number, row in json_lines(path, self.rejects):
+            where = f"{path.name}:{number}"
+            self.rejects.tally.read += 1
+            try:
+                yield Bundle(where, (make(row, where),), row)
+            except BadRow as error:
+                self.rejects.take(error, where, row)
+
+    def _documents(self, path: Path) -> Iterator[Bundle]:
         keys: dict[str, None] = {}
         grouped = False
-        for number, row in json_lines(path):
-            where = f"{path.name}:{number}"
+
+        def document(row: dict[str, Any], where: str) -> Document:
+            nonlocal grouped
             keys.update(dict.fromkeys(row))
             facts = self._facts(row, where)
             grouped = grouped or bool(facts["group"])
             title, text = _text(row, "title", where), _text(row, "text", where)
             content = f"{title} {text}".strip()  # as BEIR and MTEB join them
-            yield Document(content=content, source=where, **facts)
+            return Document(content=content, source=where, **facts)
+
+        yield from self._each(path, document)
         if self.group_field and not grouped:
             near = difflib.get_close_matches(self.group_field, keys, n=1)
             raise BadSetting(
@@ -83,11 +102,12 @@ class BeirReader:
                 f"Found: {', '.join(keys)}." + (f" Did you mean {near[0]!r}?" if near else "")
             )
 
-    def _queries(self, path: Path) -> Iterator[Query]:
-        for number, row in json_lines(path):
-            where = f"{path.name}:{number}"
+    def _queries(self, path: Path) -> Iterator[Bundle]:
+        def query(row: dict[str, Any], where: str) -> Query:
             content = _text(row, "text", where).strip()
-            yield Query(content=content, source=where, **self._facts(row, where))
+            return Query(content=content, source=where, **self._facts(row, where))
+
+        yield from self._each(path, query)
 
     def _facts(self, row: dict[str, Any], where: str) -> dict[str, Any]:
         """Return what documents and queries have alike: id, group and fields."""
@@ -104,26 +124,40 @@ class BeirReader:
             "fields": fields
         }
 
-    def _judgments(self, path: Path, split: Split | None) -> Iterator[Judgment]:
+    def _judgments(self, path: Path, split: Split | None) -> Iterator[Bundle]:
         name = f"qrels/{path.name}"
-        for place, (number, cells) in enumerate(tsv_rows(path)):
-            if len(cells) != 3:
-                raise BadRecord(
-                    f"{name}:{number}: expected three columns divided by tabs (query-id, "
-                    f"corpus-id, score), found {len(cells)}. Correct the line or remove it."
-                )
-            grade = _number(cells[2])
-            if grade is None and place == 0:
+        for place, (number, cells) in enumerate(tsv_rows(path, self.rejects, name)):
+            where = f"{name}:{number}"
+            if place == 0 and len(cells) == 3 and _number(cells[2]) is None:
                 continue  # the header, which some writers leave out
-            if grade is None:
-                raise BadRecord(
-                    f"{name}:{number}: expected a number as the score, found {cells[2]!r}. "
-                    "Correct the line or remove it."
-                )
-            origin = Origin(kind=self.kind, source=f"{name}:{number}")
-            yield Judgment(
-                query_id=cells[0], document_id=cells[1], grade=grade, origin=origin, split=split
+            raw = "\t".join(cells)
+            self.rejects.tally.read += 1
+            try:
+                yield Bundle(where, (self._judgment(where, cells, split),), raw)
+            except BadRow as error:
+                self.rejects.take(error, where, raw)
+
+    def _judgment(self, where: str, cells: list[str], split: Split | None) -> Judgment:
+        if len(cells) != 3:
+            raise BadRow(
+                "wrong number of columns",
+                f"{where}: expected three columns divided by tabs (query-id, corpus-id, score), "
+                f"found {len(cells)}. Correct the line or remove it.",
             )
+        grade = _number(cells[2])
+        if grade is None:
+            raise BadRow(
+                "bad grade",
+                f"{where}: expected a number as the score, found {cells[2]!r}. "
+                "Correct the line or remove it.",
+            )
+        return Judgment(
+            query_id=cells[0],
+            document_id=cells[1],
+            grade=grade,
+            origin=Origin(kind=self.kind, source=where),
+            split=split,
+        )
 
     def _say_what_is_not_read(self, read: Mapping[Split, Path]) -> None:
         for path in sorted((self.folder / "qrels").iterdir()):
@@ -165,9 +199,10 @@ def _id(row: Mapping[str, Any], where: str) -> str:
     value = row.get("_id")
     if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
         return str(value)
-    raise BadRecord(
+    raise BadRow(
+        "bad id",
         f"{where}: expected an '_id', found {value!r} among the keys {', '.join(row) or 'none'}. "
-        "Give each line its own '_id'."
+        "Give each line its own '_id'.",
     )
 
 
@@ -176,9 +211,15 @@ def _text(row: Mapping[str, Any], key: str, where: str) -> str:
     if value is None:
         value = ""
     if not isinstance(value, str):
-        raise BadRecord(
+        raise BadRow(
+            "not a text",
             f"{where}: expected text as {key!r}, found {type(value).__name__} {value!r:.60}. "
-            "Correct the line or remove it."
+            "Correct the line or remove it.",
+        )
+    if "\0" in value:
+        raise BadRow(
+            "NUL byte",
+            f"{where}: {key!r} holds a NUL character, which is no text. Remove it or the line.",
         )
     return value
 

@@ -2,13 +2,14 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nearfar.errors import BadRecord
 
-# In order of preference. Not guessed on purpose: premise and hypothesis, whose label is no grade.
-_USUAL = {
+# In order of preference. Not guessed on purpose: premise and hypothesis, whose label is no grade
+# (they are the columns of the kind `nli`).
+USUAL: Mapping[str, str] = {
     "query": "query question anchor sentence1 sentence_1 sentence_a text1 text_1 left title",
     "document": (
         "document positive pos answer passage context response sentence2 sentence_2 sentence_b "
@@ -19,6 +20,8 @@ _USUAL = {
     "document_id": "document_id doc_id docid corpus_id passage_id",
     "group": "group group_id",
     "split": "split",
+    "label": "",  # only some kinds have one
+    "language": "",
 }
 _NEGATIVE = re.compile(r"(hard_)?neg(ative)?s?(_?\d+)?")
 
@@ -35,36 +38,48 @@ class Columns:
     document_id: str | None = None
     group: str | None = None
     split: str | None = None
+    label: str | None = None  # nli: the verdict; labels: the intent; tickets: whether it is solved
+    language: str | None = None  # translations: of the text, or of the document
     fields: tuple[str, ...] | None = None  # None: every other column with plain values
 
     @property
     def used(self) -> set[str]:
         """Return the columns that hold something else than a field."""
-        single = (getattr(self, role) for role in _USUAL)
+        single = (getattr(self, role) for role in USUAL)
         return {*filter(None, single), *(self.negative or ())}
 
 
-def choose_columns(found: Sequence[str], wanted: Columns, where: str) -> tuple[Columns, str]:
+def choose_columns(
+    found: Sequence[str],
+    wanted: Columns,
+    where: str,
+    usual: Mapping[str, str] | None = None,
+    needed: Sequence[str] = ("query", "document"),
+) -> tuple[Columns, str]:
     """Return the columns to read and, if any was guessed, a sentence that says which.
 
     Args:
         found: the names of the columns there are, in order.
         wanted: what the user named; the rest is guessed from the usual names.
         where: file and line of the header or first row, for the message.
+        usual: the names of each role that are guessed, in order of preference, where a kind of
+            source has others than most; "" means that a role is not guessed.
+        needed: the roles that must be found.
 
     Raises:
         BadRecord: a column that was named is not there, or no name looks like one that is needed.
     """
     _require_named(found, wanted, where)
-    chosen: dict[str, str] = {}
-    for role in _USUAL:
-        named = getattr(wanted, role)
-        chosen[role] = _guess(role, found, chosen) if named is None else named
-    for role in ("query", "document"):
+    names = {**USUAL, **(usual or {})}
+    chosen = {role: getattr(wanted, role) or "" for role in USUAL}
+    for role in USUAL:
+        if getattr(wanted, role) is None:
+            chosen[role] = _guess(names[role], found, chosen)
+    for role in needed:
         if not chosen[role]:
             raise BadRecord(
                 f"{where}: no column looks like the {role}. Found: {', '.join(found) or 'none'}. "
-                f"Name it with {role}=...; guessed are {_USUAL[role].replace(' ', ', ')}."
+                f"Name it with {role}=...; guessed are {names[role].replace(' ', ', ')}."
             )
     negative = wanted.negative
     if negative is None:
@@ -76,9 +91,9 @@ def choose_columns(found: Sequence[str], wanted: Columns, where: str) -> tuple[C
     return columns, _sentence(columns, wanted)
 
 
-def _guess(role: str, found: Sequence[str], chosen: dict[str, str]) -> str:
+def _guess(usual: str, found: Sequence[str], chosen: dict[str, str]) -> str:
     free = {_plain(name): name for name in reversed(found) if name not in chosen.values()}
-    return next((free[usual] for usual in _USUAL[role].split() if usual in free), "")
+    return next((free[name] for name in usual.split() if name in free), "")
 
 
 def _plain(name: str) -> str:
@@ -86,7 +101,7 @@ def _plain(name: str) -> str:
 
 
 def _require_named(found: Sequence[str], wanted: Columns, where: str) -> None:
-    for role in (*_USUAL, "negative", "fields"):
+    for role in (*USUAL, "negative", "fields"):
         named = getattr(wanted, role) or ()
         for name in [named] if isinstance(named, str) else named:
             if name not in found:
@@ -103,9 +118,8 @@ def _nearest(name: str, found: Iterable[str]) -> str:
 
 def _sentence(columns: Columns, wanted: Columns) -> str:
     said = []
-    for role in ("query", "document", "negative", "grade", "query_id", "document_id", "group"):
+    for role in dict.fromkeys(("query", "document", "negative", *USUAL)):
         said += _as(getattr(columns, role), role, getattr(wanted, role) is None)
-    said += _as(columns.split, "split", wanted.split is None)
     if not said:
         return ""
     rest = f" Fields: {', '.join(columns.fields)}." if columns.fields else ""

@@ -1,45 +1,32 @@
 """Turns a source of any kind that is known into a dataset, once, however often it is asked."""
 
-import hashlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from platform import python_version
-from typing import Any, Protocol
+from typing import Literal
 
-from nearfar.data.beir import BeirReader, beir_files, is_beir
-from nearfar.data.columns import Columns
 from nearfar.data.dataset import Dataset
-from nearfar.data.lines import require_file
-from nearfar.data.modules import PYTHON
-from nearfar.data.notes import Notes, Record
-from nearfar.data.pairs import PairsReader
-from nearfar.data.python_docs import PythonDocsReader
-from nearfar.data.rows import files_of_rows, kind_of_rows
-from nearfar.data.splits import Shares
-from nearfar.data.writer import require_replaceable, write_dataset
+from nearfar.data.formulas import looks_like_formula
+from nearfar.data.kinds import PYTHON_DOCS, Opened, ReadOptions, open_source
+from nearfar.data.notes import Bundle
+from nearfar.data.rejects import REJECTS, BadRow, Rejects, Tally
+from nearfar.data.writer import DatasetWriter, require_replaceable, write_dataset
 from nearfar.errors import BadFile
 from nearfar.files import whole_folder
-from nearfar.fingerprint import canonical_json, file_sha256
 from nearfar.progress import Progress, silent
+from nearfar.records import Judgment
 
-PYTHON_DOCS = "python-docs"
-_BYTES_HASHED = 1 << 30  # of a larger file, the size stands in for the hash
+__all__ = ["PYTHON_DOCS", "ImportOptions", "ImportSummary", "import_source"]
 _RECORDS_PER_NEWS = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImportOptions:
-    """How a source is to be read; each reader takes what concerns it."""
+class ImportOptions(ReadOptions):
+    """How a source is to be read, and what is made of it."""
 
     licence: str = "unknown"  # SPDX name of the licence of the texts
-    shares: Shares = field(default_factory=Shares)  # where the source gives no split
-    keep_splits: bool = True  # False: divide anew by the hash of the groups
-    origin_kind: str = "human"  # who judged: human, click, nli, sts, ... (python-docs: title)
-    group_field: str = ""  # BEIR: a key of the documents
-    columns: Columns = field(default_factory=Columns)  # pairs: what is called what
-    packages: tuple[str, ...] | None = None  # python-docs: None is the standard library alone
+    on_error: Literal["refuse", "reject"] = "refuse"  # reject: set bad rows aside, and go on
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +34,12 @@ class ImportSummary:
     """What was imported, what was guessed on the way, and what was left out."""
 
     dataset: Dataset
-    kind: str  # beir, pairs, python-docs
+    kind: str  # beir, pairs, python-docs, ...
     unchanged: bool  # the same dataset stood there already, and was left as it was
     sentences: tuple[str, ...]  # guesses, to be said aloud
     left_out: Mapping[str, int]
     merged: Mapping[str, int]  # rows that only repeated another, by table
-
-
-class _Reader(Protocol):
-    notes: Notes
-
-    def records(self) -> Iterator[Record]: ...
+    tally: Tally = field(default_factory=Tally)  # what became of each row
 
 
 def import_source(
@@ -73,8 +55,12 @@ def import_source(
     The same content again changes nothing. What stands there is compared before it is
     touched, so a source that fails half way leaves the old dataset whole.
 
+    With `on_error="reject"`, rows that break their contract become lines of
+    `folder/rejects.jsonl`. Nothing is lost: rows accepted, merged, rejected and left out are
+    together the rows that were read, and the manifest keeps these counts as `source_rows`.
+
     Args:
-        source: "python-docs", a BEIR folder, or whatever `read_rows` reads.
+        source: "python-docs", a BEIR folder, hub:ORG/NAME, or whatever `read_rows` reads.
         folder: where the dataset will stand.
         options: how to read.
         progress: told the number of records now and then.
@@ -85,7 +71,6 @@ def import_source(
         BadRecord: a row breaks its contract.
         BadSetting: an option names what is not there.
     """
-    kind, reader = _reader(source, options)
     require_replaceable(folder)
     standing = Dataset.open(folder) if (folder / "manifest.json").is_file() else None
     try:
@@ -93,76 +78,86 @@ def import_source(
         with tempfile.TemporaryDirectory(
             prefix=f".{folder.name}.", suffix=".import", dir=folder.parent
         ) as staging:
-            fresh = _written(Path(staging) / "dataset", reader, options, progress)
+            aside = Path(staging) / REJECTS if options.on_error == "reject" else None
+            rejects = Rejects(aside)
+            opened = open_source(source, options, rejects)
+            fresh = _written(Path(staging) / "dataset", opened, options, rejects, progress)
             unchanged = _take_place(fresh, folder, standing, replace)
     except OSError as error:
         raise BadFile(f"{folder}: cannot write the dataset ({error}). Is there room?") from error
     dataset = Dataset.open(folder)
     return ImportSummary(
         dataset=dataset,
-        kind=kind,
+        kind=opened.kind,
         unchanged=unchanged,
-        sentences=tuple(reader.notes.sentences),
-        left_out=dict(reader.notes.left_out),
+        sentences=tuple(opened.notes.sentences),
+        left_out=dict(opened.notes.left_out),
         merged=dict(dataset.manifest["merged"]),
+        tally=rejects.tally,
     )
 
 
-def _reader(source: str | Path, options: ImportOptions) -> tuple[str, _Reader]:
-    if source == PYTHON_DOCS:
-        return PYTHON_DOCS, PythonDocsReader(packages=options.packages)
-    path = Path(source)
-    if path.is_dir() and (path / "manifest.json").is_file() and not kind_of_rows(path):
-        raise BadFile(f"{path}: this is a dataset already. Use it as it is.")
-    if path.is_dir() and is_beir(path):
-        return "beir", BeirReader(
-            path,
-            group_field=options.group_field,
-            keep_splits=options.keep_splits,
-            kind=options.origin_kind,
-        )
-    return "pairs", PairsReader(
-        path, wanted=options.columns, keep_splits=options.keep_splits, kind=options.origin_kind
-    )
-
-
-def _written(folder: Path, reader: _Reader, options: ImportOptions, progress: Progress) -> Dataset:
-    licence = options.licence
-    if isinstance(reader, PythonDocsReader) and reader.packages in (None, (PYTHON,)):
-        licence = "PSF-2.0" if licence == "unknown" else licence
-    parents = [_parent(reader)]
-    with write_dataset(folder, licence=licence, parents=parents, shares=options.shares) as writer:
-        number = 0
-        for number, record in enumerate(reader.records(), start=1):
-            writer.add(record)
-            if number % _RECORDS_PER_NEWS == 0:
-                progress("records", number, None)
-        progress("records", number, number)
+def _written(
+    folder: Path, opened: Opened, options: ImportOptions, rejects: Rejects, progress: Progress
+) -> Dataset:
+    licence = opened.licence if opened.licence and options.licence == "unknown" else options.licence
+    try:
+        with write_dataset(
+            folder,
+            licence=licence,
+            parents=[dict(opened.parent)],
+            shares=options.shares,
+            rejects=rejects,
+        ) as writer:
+            _take_all(writer, opened, rejects, progress)
+    finally:
+        rejects.close()
+    if rejects.tally.rejected:
+        (folder.parent / REJECTS).rename(folder / REJECTS)
     return Dataset.open(folder)
 
 
-def _parent(reader: _Reader) -> dict[str, Any]:
-    """Return what the dataset was made from, enough to find it again and to see it change."""
-    if isinstance(reader, PythonDocsReader):
-        packages = list(reader.packages or (PYTHON,))
-        return {"kind": PYTHON_DOCS, "path": f"python {python_version()}", "packages": packages}
-    if isinstance(reader, BeirReader):
-        return {"kind": "beir", "path": str(reader.folder)} | _hash(beir_files(reader.folder))
-    assert isinstance(reader, PairsReader)
-    return {"kind": "pairs", "path": str(reader.source)} | _hash(files_of_rows(reader.source))
+def _take_all(writer: DatasetWriter, opened: Opened, rejects: Rejects, progress: Progress) -> None:
+    number = told = formulas = 0
+    first_formula = ""
+    for bundle in opened.bundles():
+        number += len(bundle.records)
+        if number // _RECORDS_PER_NEWS > told:
+            told = number // _RECORDS_PER_NEWS
+            progress("records", told * _RECORDS_PER_NEWS, None)
+        if _take(writer, bundle, rejects) and _has_formula(bundle):
+            formulas += 1
+            first_formula = first_formula or bundle.where
+    progress("records", number, number)
+    if formulas:
+        opened.notes.say(
+            f"{formulas:,} rows hold a text that a spreadsheet would run as a formula, the first "
+            f"at {first_formula}. They are kept as they are; escape them in whatever you export."
+        )
 
 
-def _hash(files: list[Path]) -> dict[str, Any]:
-    hashes = {}
-    for path in files:
-        require_file(path)
-        size = path.stat().st_size
-        name = f"{path.parent.name}/{path.name}"
-        hashes[name] = file_sha256(path) if size <= _BYTES_HASHED else f"{size} bytes"
-    if len(files) == 1:
-        return {"sha256": next(iter(hashes.values()))}
-    listed = canonical_json(hashes).encode()
-    return {"files": len(files), "sha256": hashlib.sha256(listed).hexdigest()}
+def _take(writer: DatasetWriter, bundle: Bundle, rejects: Rejects) -> bool:
+    """Add a bundle and count its row; tell whether anything of it was new."""
+    tally = rejects.tally
+    if bundle.left_out:
+        tally.left_out[bundle.left_out] += 1
+        return False
+    try:
+        new = writer.add_together(bundle.records)
+    except BadRow as error:
+        rejects.take(error, bundle.where, bundle.raw)
+        return False
+    if not bundle.again:
+        tally.accepted += new
+        tally.merged += not new
+    return new
+
+
+def _has_formula(bundle: Bundle) -> bool:
+    return any(
+        not isinstance(record, Judgment) and looks_like_formula(record.content)
+        for record in bundle.records
+    )
 
 
 def _take_place(fresh: Dataset, folder: Path, standing: Dataset | None, replace: bool) -> bool:

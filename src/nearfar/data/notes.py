@@ -1,11 +1,24 @@
-"""What a reader wants its caller to say aloud: what it guessed, and what it left out."""
+"""What a reader hands on: records row by row, and what its caller is to say aloud."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from nearfar.records import Document, Judgment, Query
 
 Record = Document | Query | Judgment
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """All records of one row: they are taken together, or none of them is."""
+
+    where: str  # file:line, or file:row N where a file has no lines
+    records: tuple[Record, ...]
+    raw: Mapping[str, Any] | str = ""  # as it was read, for the rejects
+    left_out: str = ""  # why nothing is made of it, where nothing is
+    again: bool = False  # more of a row that was handed on before
 
 
 @dataclass

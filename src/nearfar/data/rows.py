@@ -1,4 +1,4 @@
-"""Reads rows of named values: JSONL, CSV, TSV, Parquet, Arrow; a file, or a folder of splits."""
+"""Reads rows of named values: JSONL, CSV, TSV, text, Parquet, Arrow; a file, or a folder."""
 
 import json
 from collections.abc import Iterator
@@ -9,8 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nearfar.data.lines import csv_rows, json_lines, require_file, tsv_rows
-from nearfar.errors import BadFile, BadRecord
+from nearfar.data.commas import csv_rows
+from nearfar.data.lines import json_lines, numbered_lines, require_file, tsv_rows
+from nearfar.data.rejects import REFUSE, BadRow, Rejects
+from nearfar.errors import BadFile
 from nearfar.records import Split
 
 _ROWS_PER_BATCH = 1_000
@@ -48,17 +50,17 @@ def kind_of_rows(source: Path) -> str | None:
     return suffix if suffix in _READERS else None
 
 
-def read_rows(source: Path) -> Iterator[Row]:
+def read_rows(source: Path, rejects: Rejects = REFUSE) -> Iterator[Row]:
     """Yield the rows of a file or of a 🤗 datasets folder, in order.
 
     Raises:
         BadFile: it is missing, empty, damaged, or of a kind that is not read.
-        BadRecord: a row breaks the format.
+        BadRecord: a row breaks the format, and is not set aside.
     """
     for file, name, split in _files(source):
         read = _READERS[str(kind_of_rows(file))]
-        for row in read(file, name):
-            yield Row(row.where, row.values, split)
+        for row in read(file, name, rejects):
+            yield Row(row.where, row.values, split) if split else row
 
 
 def files_of_rows(source: Path) -> list[Path]:
@@ -104,8 +106,8 @@ def _files(source: Path) -> list[tuple[Path, str, str]]:
         what = "folder" if source.is_dir() else "file"
         raise BadFile(
             f"{source}: not a kind of {what} that is read. Read are files in "
-            f"{', '.join(_READERS)} (text also as .gz), folders of such files called train, dev "
-            "and test, BEIR folders, and folders that 🤗 datasets saved to disk."
+            f"{', '.join(_READERS)} (all but the last two also as .gz), folders of such files "
+            "called train, dev and test, BEIR folders, and folders that 🤗 datasets saved to disk."
         )
     if source.is_file():
         return [(source, source.name, "")]
@@ -114,46 +116,57 @@ def _files(source: Path) -> list[tuple[Path, str, str]]:
     return [(path, path.name, split) for split, path in _parts(source).items()]
 
 
-def _json_rows(path: Path, name: str) -> Iterator[Row]:
-    for number, values in json_lines(path):
+def _json_rows(path: Path, name: str, rejects: Rejects) -> Iterator[Row]:
+    for number, values in json_lines(path, rejects, name):
         yield Row(f"{name}:{number}", values)
 
 
-def _csv_rows(path: Path, name: str) -> Iterator[Row]:
-    yield from _under_header(csv_rows(path), name)
+def _text_rows(path: Path, name: str, rejects: Rejects) -> Iterator[Row]:
+    for number, line in numbered_lines(path, rejects, name):
+        if line.strip():
+            yield Row(f"{name}:{number}", {"text": line.strip()})
 
 
-def _tsv_rows(path: Path, name: str) -> Iterator[Row]:
-    yield from _under_header(tsv_rows(path), name)
+def _csv_rows(path: Path, name: str, rejects: Rejects) -> Iterator[Row]:
+    yield from _under_header(csv_rows(path, rejects, name), name, rejects)
 
 
-def _under_header(rows: Iterator[tuple[int, list[str]]], name: str) -> Iterator[Row]:
+def _tsv_rows(path: Path, name: str, rejects: Rejects) -> Iterator[Row]:
+    yield from _under_header(tsv_rows(path, rejects, name), name, rejects)
+
+
+def _under_header(
+    rows: Iterator[tuple[int, list[str]]], name: str, rejects: Rejects
+) -> Iterator[Row]:
     _, header = next(rows, (0, []))
     for number, cells in rows:
-        if len(cells) != len(header):
-            raise BadRecord(
-                f"{name}:{number}: expected {len(header)} columns as in the header "
-                f"({', '.join(header)}), found {len(cells)}. Correct the line or remove it."
-            )
-        yield Row(f"{name}:{number}", dict(zip(header, cells, strict=True)))
+        if len(cells) == len(header):
+            yield Row(f"{name}:{number}", dict(zip(header, cells, strict=True)))
+            continue
+        problem = BadRow(
+            "wrong number of columns",
+            f"{name}:{number}: expected {len(header)} columns as in the header "
+            f"({', '.join(header)}), found {len(cells)}. Correct the line or remove it.",
+        )
+        rejects.take(problem, f"{name}:{number}", "\t".join(cells), line=True)
 
 
-def _parquet_rows(path: Path, name: str) -> Iterator[Row]:
+def _parquet_rows(path: Path, name: str, rejects: Rejects) -> Iterator[Row]:
     require_file(path)
     try:
         with pq.ParquetFile(path) as file:
-            yield from _batch_rows(file.iter_batches(_ROWS_PER_BATCH), name)
+            yield from _batch_rows(file.iter_batches(_ROWS_PER_BATCH), name, rejects)
     except (OSError, pa.ArrowException) as error:
         raise BadFile(
             f"{path}: expected Parquet, cannot read it ({error}). Write the file again."
         ) from error
 
 
-def _arrow_rows(path: Path, name: str) -> Iterator[Row]:
+def _arrow_rows(path: Path, name: str, rejects: Rejects) -> Iterator[Row]:
     require_file(path)
     try:
         with pa.memory_map(str(path)) as file:
-            yield from _batch_rows(_arrow_batches(file), name)
+            yield from _batch_rows(_arrow_batches(file), name, rejects)
     except (OSError, pa.ArrowException) as error:
         raise BadFile(
             f"{path}: expected an Arrow file, cannot read it ({error}). Save the data set again."
@@ -171,13 +184,50 @@ def _arrow_batches(file: Any) -> Iterator[pa.RecordBatch]:
         yield reader.get_batch(place)
 
 
-def _batch_rows(batches: Iterator[pa.RecordBatch], name: str) -> Iterator[Row]:
+def _batch_rows(batches: Iterator[pa.RecordBatch], name: str, rejects: Rejects) -> Iterator[Row]:
     number = 0
     for batch in batches:
         for start in range(0, batch.num_rows, _ROWS_PER_BATCH):  # a batch may be the whole file
-            for values in batch.slice(start, _ROWS_PER_BATCH).to_pylist():
+            piece = batch.slice(start, _ROWS_PER_BATCH)
+            for values in _values(piece, name, number, rejects):
                 number += 1
-                yield Row(f"{name}:row {number}", values)
+                if values is not None:
+                    yield Row(f"{name}:row {number}", values)
+
+
+def _values(
+    batch: pa.RecordBatch, name: str, before: int, rejects: Rejects
+) -> Iterator[dict[str, Any] | None]:
+    """Yield the values of each row, or None for one that was set aside."""
+    try:
+        yield from batch.to_pylist()
+        return
+    except UnicodeDecodeError:
+        pass  # one of a thousand: look for it
+    for place in range(batch.num_rows):
+        row = batch.slice(place, 1)
+        try:
+            yield row.to_pylist()[0]
+        except UnicodeDecodeError as error:
+            where = f"{name}:row {before + place + 1}"
+            problem = BadRow(
+                "not UTF-8",
+                f"{where}: a text is not UTF-8 ({error}). Write it again as UTF-8.",
+            )
+            rejects.take(problem, where, bytes(error.object), line=True)
+            yield None
+
+
+def table_rows(part: Any, name: str, rejects: Rejects) -> Iterator[Row]:
+    """Yield the rows of one split of 🤗 datasets that hands out Arrow tables.
+
+    Raises:
+        BadRecord: a text is not UTF-8, and is not set aside.
+    """
+    tables = part.iter(batch_size=_ROWS_PER_BATCH)
+    batches = (batch for table in tables for batch in table.to_batches())
+    for row in _batch_rows(batches, name, rejects):
+        yield Row(row.where, row.values, name)
 
 
 def _arrow_files(folder: Path) -> list[tuple[Path, str, str]]:
@@ -214,6 +264,7 @@ _READERS = {
     ".json": _json_rows,
     ".csv": _csv_rows,
     ".tsv": _tsv_rows,
+    ".txt": _text_rows,
     ".parquet": _parquet_rows,
     ".arrow": _arrow_rows,
 }

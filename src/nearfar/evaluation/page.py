@@ -32,7 +32,13 @@ class _Change:
 
 
 def write_page(
-    evidence: Evidence, dataset: Dataset, folder: Path, settings: Evaluation, *, log: Path | None
+    evidence: Evidence,
+    dataset: Dataset,
+    folder: Path,
+    settings: Evaluation,
+    *,
+    log: Path | None,
+    lineage: str = "",
 ) -> None:
     """Write report.html, whole or not at all.
 
@@ -42,6 +48,7 @@ def write_page(
         folder: where the page will stand.
         settings: how many points the map shows, and its seed.
         log: log.jsonl of the training, if there was one.
+        lineage: a picture of what the model was made of, as SVG; empty for none.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("nearfar.evaluation"),
@@ -61,6 +68,7 @@ def write_page(
         cohorts=pictures.cohort_bars(report.cohorts),
         histograms=pictures.similarity_histograms(evidence),
         maps=pictures.maps(evidence, settings.map_points, settings.seed),
+        lineage=lineage[max(lineage.find("<svg"), 0) :],  # without the head of a file of its own
         better=better,
         worse=worse,
     )

@@ -24,7 +24,7 @@ class Audit:
 
     negatives: int
     mean_score: float
-    mean_answer_score: float  # of the lowest-scoring answer of each query
+    mean_answer_score: float  # of the lowest-scoring answer, once for each negative
     mean_random_score: float  # of documents drawn by chance for the same queries
     random_deviation: float  # standard deviation of those
     share_above_answer: float  # 0 to 1
@@ -70,14 +70,12 @@ class Auditor:
 
     _scores: list[float] = field(default_factory=list)
     _margins: list[float] = field(default_factory=list)
-    _answers: list[float] = field(default_factory=list)
     _random: list[float] = field(default_factory=list)
     _probabilities: list[float] = field(default_factory=list)
 
-    def see_query(self, answer_score: float, random_score: float) -> None:
-        """Take note of a query: its lowest answer, and a document drawn by chance."""
-        self._answers.append(answer_score)
-        self._random.append(random_score)
+    def see_chance(self, score: float) -> None:
+        """Take note of what a document drawn by chance scores for a query."""
+        self._random.append(score)
 
     def see_negative(self, score: float, answer_score: float, probability: float | None) -> None:
         """Take note of a negative, and of the teacher's probability that it is an answer."""
@@ -93,7 +91,7 @@ class Auditor:
         return Audit(
             negatives=len(margins),
             mean_score=_mean(self._scores),
-            mean_answer_score=_mean(self._answers),
+            mean_answer_score=_mean((np.array(self._scores) + margins).tolist()),
             mean_random_score=_mean(self._random),
             random_deviation=float(np.std(self._random)) if self._random else math.nan,
             share_above_answer=_mean((margins < 0).tolist()),

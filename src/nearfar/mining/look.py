@@ -72,7 +72,7 @@ def audit_negatives(
     for query in chosen:
         vector = by_query[query]
         lowest = min(float(by_document[one] @ vector) for one in answers[query])
-        auditor.see_query(lowest, float(by_document[drawn[query]] @ vector))
+        auditor.see_chance(float(by_document[drawn[query]] @ vector))
         for one in negatives[query]:
             score = float(by_document[one] @ vector)
             auditor.see_negative(score, lowest, probable.get((query, one)))

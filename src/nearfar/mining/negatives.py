@@ -25,6 +25,7 @@ from nearfar.mining.contents import Texts, document_vectors, room
 from nearfar.mining.finders import Approximate, Exact, Finder, Lexical, fused
 from nearfar.mining.known import Known, read_known
 from nearfar.mining.refusing import Case, open_case
+from nearfar.mining.sampling import sampled
 from nearfar.mining.settings import Mining
 from nearfar.model.encoder import Encoder
 from nearfar.model.reranker import Reranker
@@ -197,7 +198,7 @@ class _Miner:
         ]
         for case, vector, chosen in zip(cases, asked, self._chosen(cases), strict=True):
             self.queries_with_none += not chosen
-            self.auditor.see_query(case.answer_score, self._by_chance(case, vector))
+            self.auditor.see_chance(self._by_chance(case, vector))
             for one in chosen:
                 self.auditor.see_negative(one.candidate.score, case.answer_score, one.probability)
                 yield self._judgment(case, one)
@@ -217,7 +218,7 @@ class _Miner:
         if settings.rank_by == "teacher":
             safe = [sorted(some, key=lambda one: -(one.probability or 0)) for some in safe]
         return [
-            _sampled(some, settings, self._dice(case))
+            sampled(some, settings, self._dice(case))
             for case, some in zip(cases, safe, strict=True)
         ]
 
@@ -253,19 +254,6 @@ class _Miner:
     def _dice(self, case: Case) -> np.random.Generator:
         # Of the query's own id: what is drawn for it depends on no other query.
         return np.random.default_rng([self.settings.seed, int(content_id(case.query.id)[:16], 16)])
-
-
-def _sampled(safe: list[Asked], settings: Mining, dice: np.random.Generator) -> list[Asked]:
-    """Return as many as are wanted, in their order."""
-    count = settings.negatives_per_query
-    if settings.sampling == "top" or len(safe) <= count:
-        return safe[:count]
-    weights = np.zeros(len(safe))
-    if settings.sampling == "score":
-        weights += [one.candidate.score / settings.sampling_temperature for one in safe]
-    # The largest of logits with Gumbel noise: a draw without replacement by their softmax.
-    noisy = weights + dice.gumbel(size=len(safe))
-    return [safe[place] for place in sorted(np.argsort(-noisy)[:count])]
 
 
 def _parent(dataset: Dataset, encoder: Encoder, settings: Mining, judges: Judges) -> dict[str, Any]:

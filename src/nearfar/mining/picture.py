@@ -9,6 +9,10 @@ from nearfar.files import whole_file
 from nearfar.mining.audit import Audit
 
 
+# Neither a date, which would make equal pictures differ, nor links to vocabularies.
+_NOTHING = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+
+
 def draw_margins(audit: Audit, path: Path) -> None:
     """Write the histogram of margins as SVG; what scores above the answer is red."""
     figure = Figure(figsize=(7, 3.2), layout="constrained")
@@ -27,4 +31,4 @@ def draw_margins(audit: Audit, path: Path) -> None:
     axes.set_ylabel("negatives")
     axes.spines[["top", "right"]].set_visible(False)
     with whole_file(path) as part:
-        figure.savefig(part, format="svg", metadata={"Date": None})
+        figure.savefig(part, format="svg", metadata=_NOTHING)

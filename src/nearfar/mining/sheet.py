@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nearfar.data.dataset import Dataset
 from nearfar.data.commas import csv_rows
+from nearfar.data.dataset import Dataset
 from nearfar.data.writer import write_dataset
 from nearfar.errors import BadRecord
 from nearfar.files import whole_file

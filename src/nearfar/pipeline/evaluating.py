@@ -1,6 +1,7 @@
 """What the walk and the commands ask of the evaluation room."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from nearfar.data.dataset import Dataset
 from nearfar.evaluation.embedded import dev_scores, read_task
@@ -8,6 +9,9 @@ from nearfar.evaluation.evaluate import evaluate, write_per_query
 from nearfar.evaluation.page import write_page
 from nearfar.evaluation.report import Report, write_report
 from nearfar.evaluation.settings import Evaluation
+from nearfar.lineage.picture import draw_lineage
+from nearfar.lineage.walk import lineage
+from nearfar.lineage.workspace import scan
 from nearfar.model.encoder import Encoder
 from nearfar.progress import Progress, silent
 from nearfar.training.train import Check
@@ -28,12 +32,32 @@ def evaluate_into(
     settings: Evaluation,
     *,
     log: Path | None = None,
+    model: Path | None = None,
     progress: Progress = silent,
 ) -> Report:
-    """Measure a base and, if there is one, what was made of it; write report and page."""
+    """Measure a base and, if there is one, what was made of it; write report and page.
+
+    Args:
+        folder: where they will stand.
+        dataset: whose split is measured.
+        models: the base and what was made of it.
+        settings: how.
+        log: log.jsonl of the training, for its curves.
+        model: the folder of what was made, for the picture of its lineage.
+        progress: told while texts are embedded.
+    """
     evidence = evaluate(*models, dataset, settings, progress=progress)
     folder.mkdir(parents=True, exist_ok=True)
     write_per_query(evidence, folder)
-    write_page(evidence, dataset, folder, settings, log=log)
+    picture = "" if model is None else _picture(model, folder)
+    write_page(evidence, dataset, folder, settings, log=log, lineage=picture)
     write_report(evidence.report, folder)
     return evidence.report
+
+
+def _picture(model: Path, folder: Path) -> str:
+    """Draw what a model was made of; what lies beside it in the run's home is found."""
+    with TemporaryDirectory(dir=folder) as place:
+        path = Path(place) / "lineage.svg"
+        draw_lineage(lineage(model, scan(model.parent.parent)), path)
+        return path.read_text(encoding="utf-8")

@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from nearfar.data.importing import ImportOptions
 from nearfar.errors import BadFile, BadSetting
@@ -15,6 +15,8 @@ from nearfar.model.cross_encoder import CrossSettings
 from nearfar.model.text import TextSettings
 from nearfar.pipeline.settings import settings_from
 from nearfar.training.settings import Training
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,10 +120,19 @@ def free_settings(changes: Sequence[str]) -> FreeSettings:
     Raises:
         BadSetting: names the key, what was found and what is allowed.
     """
+    return changed(FreeSettings, changes)
+
+
+def changed(kind: type[T], changes: Sequence[str]) -> T:
+    """Return settings of a kind that has a default for everything, with some changes.
+
+    Raises:
+        BadSetting: names the key, what was found and what is allowed.
+    """
     table: dict[str, Any] = {}
     for change in changes:
         _apply(table, change)
-    return settings_from(FreeSettings, table, where="--set")
+    return settings_from(kind, table, where="--set")
 
 
 def _apply(table: dict[str, Any], change: str) -> None:

