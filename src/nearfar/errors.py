@@ -54,3 +54,9 @@ class Stopped(NearfarError):
 def said(error: Exception) -> str:
     """Return in one line what a library said as it gave up, or what its error is called."""
     return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def require(holds: bool, key: str, expected: str, found: object) -> None:
+    """Raise BadSetting unless it holds; NaN holds nothing."""
+    if not holds:
+        raise BadSetting(f"{key} must be {expected}, got {found!r}.")

@@ -94,3 +94,14 @@ def test_settings_without_a_recipe_have_defaults() -> None:
 @pytest.mark.parametrize("recipe", sorted(Path().glob("**/recipes/*.toml")), ids=str)
 def test_the_recipes_that_come_along_can_be_read(recipe: Path) -> None:
     assert read_recipe(recipe).name == recipe.stem
+
+
+def test_none_is_a_word_where_a_setting_can_be_none() -> None:
+    changes = ["mining.relative_margin=none", "training.dropout=none", "training.together_by=none"]
+    found = free_settings(changes)
+    assert found.mining is not None
+    assert found.mining.relative_margin is None
+    assert found.training.dropout is None
+    assert found.training.together_by == "none"  # here it may be a name
+    with pytest.raises(BadSetting, match=r"training\.seed"):
+        free_settings(["training.seed=none"])

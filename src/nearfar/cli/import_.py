@@ -122,6 +122,7 @@ def import_(
     from nearfar.data.columns import Columns
     from nearfar.data.importing import ImportOptions, import_source
     from nearfar.data.splits import Shares
+    from nearfar.lineage.tombstones import returned
 
     columns = Columns(
         query=query,
@@ -162,6 +163,8 @@ def import_(
     for what, count in [*found.left_out.items(), *_repeats(found.merged)]:
         say(f"left out: {count:,} {what}")
     _say_rows(found.tally, folder)
+    if again := returned(found.dataset, Path()):
+        say(f"{again:,} texts were forgotten in this workspace before (see `nearfar forget`).")
     manifest = found.dataset.manifest
     rows = ", ".join(f"{count:,} {table}" for table, count in manifest["rows"].items())
     splits = ", ".join(f"{n} {c['judgments']:,}" for n, c in manifest["splits"].items())

@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from jaxtyping import Bool
 from torch import Tensor
 
-from nearfar.errors import BadSetting
+from nearfar import errors
 from nearfar.losses.edges import Edges
 
 
 def require(holds: bool, option: str, expected: str, found: object) -> None:
     """Raise BadSetting unless it holds; NaN holds nothing."""
-    if not holds:
-        raise BadSetting(f"loss.{option} must be {expected}, got {found!r}.")
+    errors.require(holds, f"loss.{option}", expected, found)
 
 
 def require_one_of(option: str, found: str, choices: Sequence[str]) -> None:

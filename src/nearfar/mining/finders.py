@@ -38,6 +38,7 @@ class Exact:
 
     documents: Float[Tensor, "C D"]
     among: Int[Tensor, " S"]
+    device: torch.device = torch.device("cpu")  # noqa: RUF009 (a constant)
 
     def find(
         self, queries: Sequence[str], vectors: Float[Tensor, "Q D"], k: int
@@ -45,7 +46,7 @@ class Exact:
         """Return the rows of the nearest."""
         # Mapped rows picked one by one would be copied: where all may be mined, none are picked.
         among = None if len(self.among) == len(self.documents) else self.among
-        return nearest(vectors, self.documents, k, among=among)[1]
+        return nearest(vectors.to(self.device), self.documents, k, among=among)[1].cpu()
 
 
 class Approximate:

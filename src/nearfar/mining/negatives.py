@@ -28,6 +28,7 @@ from nearfar.mining.refusing import Case, open_case
 from nearfar.mining.sampling import sampled
 from nearfar.mining.settings import Mining
 from nearfar.model.encoder import Encoder
+from nearfar.model.precision import choose_device
 from nearfar.model.reranker import Reranker
 from nearfar.progress import Progress, silent
 from nearfar.records import Judgment, Origin, Query, Scalar
@@ -153,8 +154,10 @@ def _open_miner(
     vectors = document_vectors(encoder, dataset, known.documents, place, progress)
     finders: list[Finder] = []
     if "encoder" in settings.finders:
-        kind = Exact if settings.search == "exact" else Approximate
-        finders.append(kind(vectors, known.minable))
+        if settings.search == "exact":
+            finders.append(Exact(vectors, known.minable, choose_device()))
+        else:
+            finders.append(Approximate(vectors, known.minable))
     if "bm25" in settings.finders:
         finders.append(Lexical(dataset, known.minable))
     guide = teacher = None

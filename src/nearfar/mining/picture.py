@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from nearfar.files import whole_file
 from nearfar.mining.audit import Audit
 
-
 # Neither a date, which would make equal pictures differ, nor links to vocabularies.
 _NOTHING = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 

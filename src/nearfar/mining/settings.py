@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from nearfar.errors import BadSetting
+from nearfar.errors import require
 
 FinderName = Literal["encoder", "bm25"]
 FINDERS: tuple[FinderName, ...] = ("encoder", "bm25")
@@ -67,5 +67,4 @@ def _unique(names: tuple[str, ...]) -> bool:
 
 
 def _require(holds: bool, name: str, expected: str, found: object) -> None:
-    if not holds:
-        raise BadSetting(f"mining.{name} must be {expected}, got {found!r}.")
+    require(holds, f"mining.{name}", expected, found)

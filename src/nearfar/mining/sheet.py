@@ -13,6 +13,7 @@ import numpy as np
 
 from nearfar.data.commas import csv_rows
 from nearfar.data.dataset import Dataset
+from nearfar.data.formulas import csv_safe
 from nearfar.data.writer import write_dataset
 from nearfar.errors import BadRecord
 from nearfar.files import whole_file
@@ -60,7 +61,7 @@ def write_sheet(dataset: Dataset, path: Path, *, rows: int = 50, seed: int = 0) 
         writer.writerow(COLUMNS)
         for judgment in some:
             facts = judgment.origin.facts
-            writer.writerow(_plain(cell) for cell in (
+            writer.writerow(csv_safe(str(cell)) for cell in (
                 "", asked[judgment.query_id], texts[judgment.document_id],
                 texts.get(answers.get(judgment.query_id, ""), ""), facts.get("score", ""),
                 facts.get("rank", ""), judgment.query_id, judgment.document_id,
@@ -160,11 +161,6 @@ def _require_mined(
                 f"{pair[0]!r} and document {pair[1]!r}, which are none. Is it the sheet of "
                 "another dataset?"
             )
-
-
-def _plain(cell: object) -> str:
-    text = str(cell)
-    return f"'{text}" if text.startswith(_FORMULA) and not isinstance(cell, float | int) else text
 
 
 def _unquoted(cell: str) -> str:

@@ -18,7 +18,7 @@ def settings_from(kind: type[T], table: Mapping[str, Any], *, where: str, key: s
 
     Args:
         kind: a frozen dataclass; fields that are dataclasses are tables within the table.
-        table: what the file says.
+        table: what the file says; "none" is None, where a setting can be that.
         where: the file, for messages.
         key: the path of the table within the file, for messages.
 
@@ -52,6 +52,8 @@ def _value(hint: Any, value: Any, *, where: str, key: str) -> Any:
         tables = [_value(table_kind, one, where=where, key=f"{key}[{i}]")
                   for i, one in enumerate(value)]  # fmt: skip
         return tuple(tables)
+    if value == "none" and type(None) in _members(hint) and str not in _members(hint):
+        return None  # TOML has no word for it
     try:
         # Strict, so that a number in quotes is a mistake; yet 1 is a float and a list a tuple.
         adapter = TypeAdapter(hint, config=ConfigDict(strict=True))

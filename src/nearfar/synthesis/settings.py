@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
-from nearfar.errors import BadSetting
+from nearfar.errors import BadSetting, require
 from nearfar.synthesis.prompts import STYLES
 
 WireFormat = Literal["anthropic", "openai"]
@@ -30,17 +30,17 @@ class LlmSettings:
     limit_usd: float | None = None  # over all runs of one journal
 
     def __post_init__(self) -> None:
-        _require(bool(self.model), "llm.model", "the name of a model", self.model)
-        _require(self.api in (None, "anthropic", "openai"), "llm.api", "anthropic or openai",
+        require(bool(self.model), "llm.model", "the name of a model", self.model)
+        require(self.api in (None, "anthropic", "openai"), "llm.api", "anthropic or openai",
                  self.api)  # fmt: skip
         for name in ("max_tokens", "concurrency"):
-            _require(getattr(self, name) >= 1, f"llm.{name}", "1 or more", getattr(self, name))
+            require(getattr(self, name) >= 1, f"llm.{name}", "1 or more", getattr(self, name))
         for name in ("requests_per_minute", "timeout_seconds", "limit_usd"):
             found = getattr(self, name)
-            _require(found is None or found > 0, f"llm.{name}", "above 0", found)
-        _require(self.retries >= 0, "llm.retries", "0 or more", self.retries)
+            require(found is None or found > 0, f"llm.{name}", "above 0", found)
+        require(self.retries >= 0, "llm.retries", "0 or more", self.retries)
         for found in (self.input_usd_per_million_tokens, self.output_usd_per_million_tokens):
-            _require(found is None or found >= 0, "a price", "0 or more", found)
+            require(found is None or found >= 0, "a price", "0 or more", found)
         if (self.input_usd_per_million_tokens is None) != (
             self.output_usd_per_million_tokens is None
         ):
@@ -61,7 +61,7 @@ class LlmSettings:
             good = parts.scheme in ("http", "https") and bool(parts.hostname)
         except ValueError:
             good = False
-        _require(good, "llm.base_url", "an address such as http://localhost:8000/v1", self.base_url)
+        require(good, "llm.base_url", "an address such as http://localhost:8000/v1", self.base_url)
 
     @property
     def wire_format(self) -> WireFormat:
@@ -94,13 +94,13 @@ class Filters:
     longest_characters: int = 600
 
     def __post_init__(self) -> None:
-        _require(self.rank is None or self.rank >= 1, "filters.rank", "1 or more", self.rank)
+        require(self.rank is None or self.rank >= 1, "filters.rank", "1 or more", self.rank)
         for name in ("near_duplicate_cosine", "measured_cosine", "copied_share"):
             found = getattr(self, name)
-            _require(found is None or 0 < found <= 1, f"filters.{name}", "above 0, up to 1", found)
+            require(found is None or 0 < found <= 1, f"filters.{name}", "above 0, up to 1", found)
         for name in ("copied_characters", "shortest_characters"):
-            _require(getattr(self, name) >= 1, f"filters.{name}", "1 or more", getattr(self, name))
-        _require(self.longest_characters >= self.shortest_characters, "filters.longest_characters",
+            require(getattr(self, name) >= 1, f"filters.{name}", "1 or more", getattr(self, name))
+        require(self.longest_characters >= self.shortest_characters, "filters.longest_characters",
                  f"{self.shortest_characters} or more", self.longest_characters)  # fmt: skip
 
 
@@ -126,7 +126,7 @@ class Synthesis:
     filters: Filters = field(default_factory=Filters)
 
     def __post_init__(self) -> None:
-        _require(self.writer in WRITERS, "synthesis.writer", f"one of {', '.join(WRITERS)}",
+        require(self.writer in WRITERS, "synthesis.writer", f"one of {', '.join(WRITERS)}",
                  self.writer)  # fmt: skip
         if (self.writer == "llm") != (self.llm is not None):
             raise BadSetting(
@@ -134,24 +134,19 @@ class Synthesis:
                 f"uses one; got the writer {self.writer!r} and {self.llm!r}."
             )
         for style in self.styles:
-            _require(style in STYLES, "synthesis.styles", f"of {', '.join(STYLES)}", style)
-        _require(bool(self.styles) and len(set(self.styles)) == len(self.styles),
+            require(style in STYLES, "synthesis.styles", f"of {', '.join(STYLES)}", style)
+        require(bool(self.styles) and len(set(self.styles)) == len(self.styles),
                  "synthesis.styles", "one or more, each once", self.styles)  # fmt: skip
-        _require(bool(self.language) or "language" not in self.styles, "synthesis.language",
+        require(bool(self.language) or "language" not in self.styles, "synthesis.language",
                  "named for the style 'language', such as German", self.language)  # fmt: skip
         for name in ("queries", "fewer_than", "passages_per_document", "keywords"):
-            _require(getattr(self, name) >= 1, f"synthesis.{name}", "1 or more",
+            require(getattr(self, name) >= 1, f"synthesis.{name}", "1 or more",
                      getattr(self, name))  # fmt: skip
         for name in ("examples", "malformed_retries", "seed"):
-            _require(getattr(self, name) >= 0, f"synthesis.{name}", "0 or more",
+            require(getattr(self, name) >= 0, f"synthesis.{name}", "0 or more",
                      getattr(self, name))  # fmt: skip
-        _require(self.characters_per_passage >= 100, "synthesis.characters_per_passage",
+        require(self.characters_per_passage >= 100, "synthesis.characters_per_passage",
                  "100 or more", self.characters_per_passage)  # fmt: skip
-        _require(self.documents is None or self.documents >= 1, "synthesis.documents",
+        require(self.documents is None or self.documents >= 1, "synthesis.documents",
                  "1 or more", self.documents)  # fmt: skip
-        _require(self.grade > 0, "synthesis.grade", "above 0", self.grade)
-
-
-def _require(holds: bool, key: str, expected: str, found: object) -> None:
-    if not holds:
-        raise BadSetting(f"{key} must be {expected}, got {found!r}.")
+        require(self.grade > 0, "synthesis.grade", "above 0", self.grade)

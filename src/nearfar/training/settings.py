@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from nearfar.errors import BadSetting
+from nearfar.errors import require
 
 Schedule = Literal["linear", "cosine", "constant"]
 
@@ -19,9 +19,9 @@ class Lora:
     targets: tuple[str, ...] = ("all-linear",)  # names of layers, as PEFT takes them
 
     def __post_init__(self) -> None:
-        _require(self.rank > 0, "training.lora.rank", "above 0", self.rank)
-        _require(self.alpha > 0, "training.lora.alpha", "above 0", self.alpha)
-        _require(0 <= self.dropout < 1, "training.lora.dropout", "0 to below 1", self.dropout)
+        require(self.rank > 0, "training.lora.rank", "above 0", self.rank)
+        require(self.alpha > 0, "training.lora.alpha", "above 0", self.alpha)
+        require(0 <= self.dropout < 1, "training.lora.dropout", "0 to below 1", self.dropout)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,23 +56,23 @@ class Training:
         for name in ("epochs", "pairs_per_step", "learning_rate", "gradient_clip",
                      "queries_per_document", "batches_per_update", "memory_mb",
                      "checks"):  # fmt: skip
-            _require(getattr(self, name) > 0, f"training.{name}", "above 0", getattr(self, name))
+            require(getattr(self, name) > 0, f"training.{name}", "above 0", getattr(self, name))
         for name in ("tokens_per_chunk", "max_steps"):
             found = getattr(self, name)
-            _require(found is None or found > 0, f"training.{name}", "above 0", found)
-        _require(self.negatives_per_pair is None or self.negatives_per_pair >= 0,
+            require(found is None or found > 0, f"training.{name}", "above 0", found)
+        require(self.negatives_per_pair is None or self.negatives_per_pair >= 0,
                  "training.negatives_per_pair", "0 or more", self.negatives_per_pair)  # fmt: skip
-        _require(self.negatives_order in ("any", "easy to hard"), "training.negatives_order",
+        require(self.negatives_order in ("any", "easy to hard"), "training.negatives_order",
                  "any or easy to hard", self.negatives_order)  # fmt: skip
         for name in ("weight_decay", "seed"):
-            _require(getattr(self, name) >= 0, f"training.{name}", "0 or more", getattr(self, name))
-        _require(self.pairs_per_step > 1, "training.pairs_per_step", "2 or more (the other pairs "
+            require(getattr(self, name) >= 0, f"training.{name}", "0 or more", getattr(self, name))
+        require(self.pairs_per_step > 1, "training.pairs_per_step", "2 or more (the other pairs "
                  "are the negatives)", self.pairs_per_step)  # fmt: skip
-        _require(0 <= self.warmup_share < 1, "training.warmup_share", "0 to below 1",
+        require(0 <= self.warmup_share < 1, "training.warmup_share", "0 to below 1",
                  self.warmup_share)  # fmt: skip
-        _require(self.dropout is None or 0 <= self.dropout < 1, "training.dropout",
+        require(self.dropout is None or 0 <= self.dropout < 1, "training.dropout",
                  "0 to below 1", self.dropout)  # fmt: skip
-        _require(self.schedule in ("linear", "cosine", "constant"), "training.schedule",
+        require(self.schedule in ("linear", "cosine", "constant"), "training.schedule",
                  "linear, cosine or constant", self.schedule)  # fmt: skip
 
     def steps(self, pairs: int, size: int, steps_of_a_pass: int) -> int:
@@ -108,8 +108,3 @@ def learning_rate_at(step: int, steps: int, settings: Training) -> float:
     if settings.schedule == "cosine":
         return settings.learning_rate * (1 + math.cos(math.pi * rest)) / 2
     return settings.learning_rate
-
-
-def _require(holds: bool, key: str, expected: str, found: object) -> None:
-    if not holds:
-        raise BadSetting(f"{key} must be {expected}, got {found!r}.")
