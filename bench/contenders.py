@@ -92,7 +92,7 @@ def peer(options: dict[str, Any], mark: Mark) -> None:
             folder,
             per_device_train_batch_size=options["pairs_per_step"],
             max_steps=options["steps"],
-            learning_rate=5e-5,
+            learning_rate=options.get("learning_rate", 5e-5),
             bf16=options.get("bf16", False),
             use_cpu=True,
             report_to="none",

@@ -35,7 +35,8 @@ def main(name: str, options: str) -> None:
 def ours(options: dict[str, Any], mark: Mark) -> Found:
     from nearfar.data.dataset import Dataset
     from nearfar.data.importing import ImportOptions, import_source
-    from nearfar.mining.negatives import Judges, mine_negatives
+    from nearfar.mining.judges import Judges
+    from nearfar.mining.negatives import mine_negatives
     from nearfar.mining.settings import Mining
     from nearfar.model.cross_encoder import CrossEncoder, CrossSettings
     from nearfar.model.text import TextEncoder, TextSettings

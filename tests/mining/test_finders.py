@@ -1,5 +1,6 @@
 """Who brings candidates: words, lists of neighbours, and several together."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,12 @@ import torch
 from flat_world import LEARN, Angles, Judged, mined, world
 
 from nearfar.data.dataset import Dataset
+from nearfar.errors import BadRecord
 from nearfar.mining.finders import Approximate, Exact, fused
 from nearfar.mining.negatives import MiningSummary, mine_negatives
 from nearfar.mining.settings import Mining
+from nearfar.progress import Progress, silent
+from nearfar.records import Role
 from nearfar.vectors.similarity import unit
 
 
@@ -69,3 +73,23 @@ def test_an_approximate_search_says_its_recall(tmp_path: Path) -> None:
     found, summary = mine(tmp_path, dataset, search="approximate")
     assert found == ["n40", "n50", "n60", "n70"]
     assert summary.recall == 1.0
+
+
+def test_documents_without_a_word_are_no_candidates_of_bm25(tmp_path: Path) -> None:
+    class Blind(Angles):
+        def encode(
+            self, contents: Sequence[str], role: Role, *, progress: Progress = silent
+        ) -> torch.Tensor:
+            return super().encode(["0"] * len(contents), role)
+
+    dataset = world(tmp_path / "data", {"answer": "!!!", "other": "???"}, LEARN)
+    summary = mine_negatives(Blind(), dataset, tmp_path / "mined", Mining(finders=("bm25",)))
+    assert summary.negatives == 0
+
+
+def test_nothing_free_of_dev_and_test_is_said(tmp_path: Path) -> None:
+    queries = {"q": "ask 0", "exam": "else 50"}
+    judged: list[Judged] = [*LEARN, ("exam", "answer", 1, "test")]
+    dataset = world(tmp_path / "data", {"answer": "an answer 20"}, judged, queries=queries)
+    with pytest.raises(BadRecord, match="neither dev nor test has a claim on"):
+        mine_negatives(Angles(), dataset, tmp_path / "mined")

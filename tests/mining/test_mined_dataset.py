@@ -59,7 +59,7 @@ def by_loops(dataset: Dataset, settings: Mining) -> list[tuple[str, str]]:
     text = {document.id: document.content for document in documents}
     asks = {query.id: query.content for query in queries}
     judgments = list(dataset.judgments())
-    exam = {j.document_id for j in judgments if j.grade > 0 and j.split in ("dev", "test")}
+    exam = {text[j.document_id] for j in judgments if j.grade > 0 and j.split in ("dev", "test")}
     found = []
     for query in queries:
         ours = [j for j in judgments if j.query_id == query.id]
@@ -69,7 +69,7 @@ def by_loops(dataset: Dataset, settings: Mining) -> list[tuple[str, str]]:
         positive = [j for j in judgments if j.grade > 0]
         same = [j.document_id for j in positive if asks[j.query_id] == query.content]
         lowest = min(alike(query.content, text[one]) for one in answers)
-        free = [document for document in documents if document.id not in exam]
+        free = [document for document in documents if document.content not in exam]
         free.sort(key=lambda document: -alike(query.content, document.content))
         good = [
             document.id

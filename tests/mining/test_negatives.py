@@ -133,6 +133,17 @@ def test_an_answer_of_dev_or_test_never_becomes_training_material(
     assert summary.documents_kept_back == 2
 
 
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_nor_does_its_text_under_another_id(split: Split, tmp_path: Path) -> None:
+    queries = {"q": "ask 0", "exam": "else 50"}
+    judged: list[Judged] = [*LEARN, ("exam", "n50", 1, split)]
+    documents = FAR | ANSWER | {"twin": "TWO  50"}  # of n50
+    dataset = world(tmp_path / "data", documents, judged, queries=queries)
+    found, summary = mine(tmp_path, dataset)
+    assert found == ["n40", "n60", "n70", "n80"]
+    assert summary.documents_kept_back == 2
+
+
 def test_an_answer_that_is_aside_is_free_only_if_it_also_trains(tmp_path: Path) -> None:
     queries = {"q": "ask 0", "both": "else 50", "more": "else 45"}
     judged: list[Judged] = [

@@ -1,5 +1,7 @@
 """A cross-encoder scores as sentence-transformers does, whatever stands beside a pair."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -95,3 +97,13 @@ def test_what_is_no_reranker_is_refused(tmp_path: Path, folder: Path) -> None:
         CrossEncoder.load(headless)
     with pytest.raises(BadSetting, match="max_tokens of a reranker must be"):
         CrossEncoder.load(folder, CrossSettings(max_tokens=65))
+
+
+def test_a_tokenizer_without_padding_is_refused(folder: Path, tmp_path: Path) -> None:
+    bare = Path(shutil.copytree(folder, tmp_path / "bare"))
+    path = bare / "tokenizer_config.json"
+    facts = json.loads(path.read_text())
+    facts["pad_token"] = None
+    path.write_text(json.dumps(facts))
+    with pytest.raises(BadModel, match="a padding token, found none"):
+        CrossEncoder.load(bare)

@@ -46,6 +46,8 @@ def audit(
 
     if (marks is None) != (into is None):
         raise BadSetting("--marks SHEET and --into FOLDER go together: name both.")
+    if model is None and (picture is not None or teacher is not None):
+        raise BadSetting("--picture and --teacher need --model, the encoder to measure with.")
     if model is None and sheet is None and marks is None:
         raise BadSetting("Nothing to do: name --model, --sheet, or --marks with --into.")
     opened = Dataset.open(dataset)

@@ -41,7 +41,8 @@ def mine(
     """Add hard negatives to the train split of a dataset, in a new dataset."""
     from nearfar.cli.talking import bars, say
     from nearfar.data.dataset import Dataset
-    from nearfar.mining.negatives import Judges, mine_negatives
+    from nearfar.mining.judges import Judges
+    from nearfar.mining.negatives import mine_negatives
     from nearfar.model.cross_encoder import CrossEncoder
     from nearfar.model.text import TextEncoder, TextSettings
     from nearfar.pipeline.recipe import free_settings

@@ -78,8 +78,9 @@ def _embed(encoder: Encoder, dataset: Dataset, vectors: np.memmap, progress: Pro
 class Texts:
     """The contents of all documents, by row."""
 
-    def __init__(self, dataset: Dataset, folder: Path) -> None:
-        path = folder / f"texts-{dataset.digest[:16]}.arrow"
+    def __init__(self, dataset: Dataset, documents: str, folder: Path) -> None:
+        # Named by the texts in their order: a dataset's digest does not know the order of rows.
+        path = folder / f"texts-{fingerprint({'documents': documents})}.arrow"
         if not path.is_file():
             schema = pa.schema([("content", pa.string())])
             with whole_file(path) as part, pa.OSFile(str(part), "wb") as sink, \

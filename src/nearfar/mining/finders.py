@@ -115,9 +115,10 @@ class Lexical:
         words = self._words(
             content for row, content in enumerate(_contents(dataset)) if row in wanted
         )
+        self._known = set(words.vocab) - {""}
         self._index = bm25s.BM25(method="lucene")
-        self._index.index(words, show_progress=False)
-        self._known = set(self._index.vocab_dict)
+        if self._known:
+            self._index.index(words, show_progress=False)
 
     def find(
         self, queries: Sequence[str], vectors: Float[Tensor, "Q D"], k: int

@@ -66,7 +66,7 @@ def read_known(dataset: Dataset) -> Known:
     return Known(
         ids=ids,
         texts=texts,
-        minable=_minable(pairs, groups),
+        minable=_minable(pairs, groups, texts),
         judged={query_id: set(found) for query_id, found in pairs.items()},
         own_answers=own,
         answers=_answers_by_text(dataset, own),
@@ -92,8 +92,8 @@ def _pairs(dataset: Dataset, rows: Mapping[str, int]) -> _Pairs:
     return pairs
 
 
-def _minable(pairs: _Pairs, groups: Sequence[str]) -> Int[Tensor, " S"]:
-    """Return the documents that no other split has a claim on, nor on any of their group."""
+def _minable(pairs: _Pairs, groups: Sequence[str], texts: Sequence[str]) -> Int[Tensor, " S"]:
+    """Return the documents that no other split has a claim on, by their group or their text."""
     answers: dict[Split, set[str]] = {"train": set(), "dev": set(), "test": set(), "aside": set()}
     for found in pairs.values():
         for row, (grade, split) in found.items():
@@ -101,7 +101,8 @@ def _minable(pairs: _Pairs, groups: Sequence[str]) -> Int[Tensor, " S"]:
                 answers[split].add(groups[row])
     # A query is set aside when its answers lie in two splits; those that train also are free.
     kept_back = answers["dev"] | answers["test"] | (answers["aside"] - answers["train"])
-    free = [row for row, group in enumerate(groups) if group not in kept_back]
+    closed = {text for text, group in zip(texts, groups, strict=True) if group in kept_back}
+    free = [row for row, text in enumerate(texts) if text not in closed]
     return torch.tensor(free, dtype=torch.long)
 
 

@@ -23,26 +23,18 @@ from nearfar.mining.asking import Asked, Guide, Teacher
 from nearfar.mining.audit import Audit, Auditor, require_hard
 from nearfar.mining.contents import Texts, document_vectors, room
 from nearfar.mining.finders import Approximate, Exact, Finder, Lexical, fused
+from nearfar.mining.judges import Judges
 from nearfar.mining.known import Known, read_known
 from nearfar.mining.refusing import Case, open_case
 from nearfar.mining.sampling import sampled
 from nearfar.mining.settings import Mining
 from nearfar.model.encoder import Encoder
 from nearfar.model.precision import choose_device
-from nearfar.model.reranker import Reranker
 from nearfar.progress import Progress, silent
 from nearfar.records import Judgment, Origin, Query, Scalar
 from nearfar.vectors.similarity import unit
 
 _QUERIES_PER_CHUNK = 1_024
-
-
-@dataclass(frozen=True, slots=True)
-class Judges:
-    """Better models that may say that a candidate is an answer after all."""
-
-    guide: Encoder | None = None
-    teacher: Reranker | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +77,8 @@ def mine_negatives(
     guide or a teacher takes for an answer. Queries of dev and test get no negatives. The same
     input and seed, the same output.
 
-    Memory: ids, and 4 bytes a number for a chunk of vectors; those of all documents lie on disk.
+    Memory: ids, some numbers a negative, and a chunk of vectors; those of all documents lie on
+    disk. The finder bm25 holds the words of all documents while its index is built.
 
     Args:
         encoder: the model whose mistakes are wanted.
@@ -115,6 +108,11 @@ def mine_negatives(
         raise BadRecord(
             f"{dataset.folder}: expected queries of the train split with an answer, found none. "
             "Import data with a train split, or with smaller shares for dev and test."
+        )
+    if not len(known.minable):
+        raise BadRecord(
+            f"{dataset.folder}: expected documents that neither dev nor test has a claim on, found "
+            "none. Import the source with smaller shares for dev and test."
         )
     licence = str(dataset.manifest.get("licence", "unknown"))
     parents = [_parent(dataset, encoder, settings, judges)]
@@ -165,7 +163,8 @@ def _open_miner(
         theirs = document_vectors(judges.guide, dataset, known.documents, place, progress)
         guide = Guide(judges.guide, theirs, settings.guide_margin)
     if judges.teacher is not None:
-        teacher = Teacher(judges.teacher, Texts(dataset, place), settings, progress)
+        texts = Texts(dataset, known.documents, place)
+        teacher = Teacher(judges.teacher, texts, settings, progress)
     return _Miner(encoder, known, settings, vectors, finders, guide, teacher)
 
 
@@ -260,15 +259,13 @@ class _Miner:
 
 
 def _parent(dataset: Dataset, encoder: Encoder, settings: Mining, judges: Judges) -> dict[str, Any]:
-    guide, teacher = judges.guide, judges.teacher
     return {
         "kind": "dataset",
         "path": str(dataset.folder),
         "digest": dataset.digest,
         "mined_with": {
             "space": encoder.space.fingerprint,
-            "guide": None if guide is None else guide.space.fingerprint,
-            "teacher": None if teacher is None else teacher.fingerprint,
+            **judges.fingerprints,
             **asdict(settings),
         },
     }

@@ -3,6 +3,7 @@
 from itertools import pairwise
 from pathlib import Path
 
+import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from nearfar.files import whole_file
@@ -14,6 +15,11 @@ _NOTHING = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
 def draw_margins(audit: Audit, path: Path) -> None:
     """Write the histogram of margins as SVG; what scores above the answer is red."""
+    with mpl.rc_context({"svg.hashsalt": "nearfar"}), whole_file(path) as part:
+        _drawn(audit).savefig(part, format="svg", metadata=_NOTHING)
+
+
+def _drawn(audit: Audit) -> Figure:
     figure = Figure(figsize=(7, 3.2), layout="constrained")
     axes = figure.add_subplot()
     edges, counts = audit.margin_edges, audit.margin_counts
@@ -29,5 +35,4 @@ def draw_margins(audit: Audit, path: Path) -> None:
     axes.set_xlabel("cosine of the answer minus cosine of the negative")
     axes.set_ylabel("negatives")
     axes.spines[["top", "right"]].set_visible(False)
-    with whole_file(path) as part:
-        figure.savefig(part, format="svg", metadata=_NOTHING)
+    return figure

@@ -27,6 +27,7 @@ from nearfar.fingerprint import fingerprint
 from nearfar.model.locate import locate
 from nearfar.model.microbatches import micro_batches, pad
 from nearfar.model.precision import Precision, choose_device, choose_precision, in_precision
+from nearfar.model.tokens import TextToTokens
 from nearfar.model.transformer import places, read_transformer
 from nearfar.progress import Progress, silent
 
@@ -60,6 +61,7 @@ class CrossEncoder:
         self.tokenizer = tokenizer
         self.max_tokens = max_tokens
         self.precision = precision
+        self._pad_id = int(tokenizer.pad_token_id or 0)
         self._fingerprint: str | None = None
 
     @classmethod
@@ -84,6 +86,12 @@ class CrossEncoder:
                 f"{folder}: expected a model with one label, or two (no and yes), found {labels}. "
                 "A classifier of more says no single number of a query and a document."
             )
+        if tokenizer.pad_token_id is None:
+            raise BadModel(
+                f"{folder}: expected a tokenizer with a padding token, found none. Set pad_token "
+                "in its tokenizer_config.json to one that no text holds."
+            )
+        transformer.config.pad_token_id = tokenizer.pad_token_id  # decoders find a text's end by it
         most = places(transformer)
         asked = settings.max_tokens or min(int(tokenizer.model_max_length), most or 512)
         special = tokenizer.num_special_tokens_to_add(pair=True)
@@ -104,8 +112,10 @@ class CrossEncoder:
             for name, weight in sorted(self.transformer.state_dict().items()):
                 digest.update(f"{name} {tuple(weight.shape)} ".encode())
                 digest.update(weight.detach().float().cpu().contiguous().numpy())
-            probe = self.tokenizer("Who are you? 42", "Ångström, don't!")["input_ids"]
-            facts = {"weights": digest.hexdigest(), "tokenizer": probe, "max": self.max_tokens}
+            tokens = TextToTokens(self.tokenizer, "", "", self.max_tokens)
+            pair = self.tokenizer("one", "two")["input_ids"]
+            facts = {"weights": digest.hexdigest(), "tokenizer": tokens.digest(), "pair": pair,
+                     "max_tokens": self.max_tokens}  # fmt: skip
             self._fingerprint = fingerprint(facts)
         return self._fingerprint
 
@@ -170,8 +180,7 @@ class CrossEncoder:
     @torch.no_grad()
     def _forward(self, rows: Sequence[tuple[list[int], list[int]]]) -> Float[Tensor, " b"]:
         device = self.transformer.device
-        ids, real = pad([ids for ids, _ in rows], int(self.tokenizer.pad_token_id or 0),
-                        self.max_tokens)  # fmt: skip
+        ids, real = pad([ids for ids, _ in rows], self._pad_id, self.max_tokens)
         inputs = {"input_ids": ids, "attention_mask": real.long()}
         if "token_type_ids" in self.tokenizer.model_input_names:
             inputs["token_type_ids"] = pad([kinds for _, kinds in rows], 0, self.max_tokens)[0]

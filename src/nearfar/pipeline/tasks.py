@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from nearfar.data.dataset import Dataset
-from nearfar.mining.negatives import Judges
+from nearfar.mining.judges import Judges
 from nearfar.model.cross_encoder import CrossEncoder
 from nearfar.model.text import TextEncoder
 from nearfar.pipeline.recipe import FreeSettings
