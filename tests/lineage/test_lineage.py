@@ -119,8 +119,9 @@ def test_what_is_no_work_of_ours_is_refused(work: Path, tmp_path: Path) -> None:
 
 
 def test_links_that_run_in_circles_are_followed_once(work: Path, tmp_path: Path) -> None:
-    (tmp_path / "work").symlink_to(work)
+    shutil.copytree(work, tmp_path / "work", symlinks=True)
     (tmp_path / "again").symlink_to(tmp_path)
+    (tmp_path / "first").symlink_to("work/data")
     found = scan(tmp_path)
     assert len(found.datasets) == 3
     assert len(found.models) == 1

@@ -80,12 +80,13 @@ def test_needles_are_found_as_a_plain_search_finds_them(
     assert Needles(texts).found_in(blocks) == expected
 
 
-def test_other_files_of_a_dataset_stay_unless_they_hold_it(work: Path) -> None:
+def test_other_files_of_a_dataset_stay_and_those_that_hold_it_are_named(work: Path) -> None:
     (work / "data" / "clean.json").write_text('{"kept": true}')
     (work / "data" / "sheet.csv").write_text(f"{GONE[0]['query']},wrong\n")
-    forget(work, wanted([USER]))
+    proof = forget(work, wanted([USER])).proof
     assert (work / "data" / "clean.json").exists()
-    assert not (work / "data" / "sheet.csv").exists()
+    assert proof.holding == [str(work / "data" / "sheet.csv")]
+    assert (work / "data" / "sheet.csv").exists()
 
 
 # -- what goes with it --------------------------------------------------------------------------
@@ -117,7 +118,7 @@ def test_paid_answers_kept_vectors_and_examples_in_prompts_go_too(tmp_path: Path
     parents = [{"kind": "prompt", "path": "ab" * 8, "text": "Such as: the query of number 2"}]
     small(tmp_path / "d", parents=parents)
     for name in ("d.answers.jsonl", f"vectors-{'0' * 16}.npy", "mine.npy"):
-        (tmp_path / name).write_text("{}\n")
+        (tmp_path / name).write_text('{"key": "00", "text": "", "stop": "end", "cost_usd": 0}\n')
     (root,) = lineage(tmp_path / "d").roots
     (prompt,) = lineage(tmp_path / "d").used_by(root)
     assert prompt[1].key == f"prompt-{'ab' * 8}"

@@ -31,7 +31,7 @@ def forget(
 ) -> None:
     """Show what would go, and with --yes remove it; name the models that must be trained again.
 
-    Exit code 0 if nothing is left, 5 if a file still holds something of it.
+    Exit code 0 if nothing is left in what could be read, 5 if a file still holds something of it.
     """
     from nearfar.cli.talking import bars, say
     from nearfar.lineage.forgetting import forget as remove
@@ -49,7 +49,7 @@ def forget(
         done = remove(workspace, asked, progress=progress)
     _show(done.plan, "Removed from:")
     _show_proof(done.proof)
-    if done.proof.holding:
+    if done.proof.holding or done.proof.within:
         raise typer.Exit(_STILL_THERE)
 
 
@@ -65,6 +65,8 @@ def _show(plan: "Plan", title: str) -> None:
         print(f"check {check.folder}: goes, `nearfar run` makes it again")
     for path in plan.kept:
         print(f"kept for going on, or for another time {path}: goes")
+    for path in plan.answers:
+        print(f"answers of a language model, paid for {path}: goes")
     for path in plan.left_behind:
         print(f"left behind by a process that was killed {path}: put back, or goes")
     for model in plan.retrain:
@@ -85,5 +87,6 @@ def _show_proof(proof: "Proof") -> None:
             print(f"{title}: {line}")
         if len(found) > _SHOWN:
             print(f"{title}: {len(found) - _SHOWN:,} more")
-    if not proof.holding:
-        print("Neither the ids nor the texts are in any of them.")
+    if not (proof.holding or proof.within):
+        print("Nothing of it was found in the others." if proof.closed else
+              "Neither the ids nor the texts are in any of them.")  # fmt: skip

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nearfar.lineage.things import Lineage, Thing
 
 _FILES_SHOWN = 3
+_PROBLEMS_SHOWN = 20
 
 
 def lineage(
@@ -75,7 +76,8 @@ def lineage(
 def show_holdings(held: "Holdings") -> None:
     """Print what holds something of what was looked for, for people."""
     if not held:
-        print("No dataset, index or report of this workspace holds anything of it.")
+        which = "that could be opened" if held.unreadable else "of this workspace"
+        print(f"No dataset, index or report {which} holds anything of it.")
     for one in held.datasets:
         splits = ", ".join(f"{name} {count:,}" for name, count in one.splits.items())
         print(f"dataset {one.dataset.folder}: {len(one.documents):,} documents, "
@@ -98,8 +100,10 @@ def show_holdings(held: "Holdings") -> None:
         print(f"report {place.folder}: {rows:,} rows name it")
     for path in held.stores:
         print(f"tokens {path}")
-    for problem in held.unreadable:
+    for problem in held.unreadable[:_PROBLEMS_SHOWN]:
         print(f"not looked into: {problem}")
+    if (more := len(held.unreadable) - _PROBLEMS_SHOWN) > 0:
+        print(f"not looked into: {more:,} more")
 
 
 def _show_tree(found: "Lineage") -> None:

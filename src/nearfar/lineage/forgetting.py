@@ -21,11 +21,10 @@ from nearfar.lineage.rewriting import (
 )
 from nearfar.lineage.tombstones import Tombstones, read_tombstones
 from nearfar.lineage.verifying import Gone, Proof, is_clean, look_through
-from nearfar.lineage.workspace import Workspace, left_behind, scan
+from nearfar.lineage.workspace import DEEPEST, Workspace, left_behind, scan
 from nearfar.progress import Progress, silent
 
 _KEPT = ("teacher-*.npy", "checkpoint-*", "best-*.safetensors")  # beside a run's tokens
-_ANSWERS = ".answers.jsonl"  # of language models about the documents of a dataset, beside it
 
 
 @dataclass(slots=True)
@@ -35,11 +34,12 @@ class Plan:
     holdings: Holdings
     left_behind: list[Path] = field(default_factory=list)
     kept: list[Path] = field(default_factory=list)  # for going on, or for another time
+    answers: list[Path] = field(default_factory=list)  # paid for; they may quote what they are of
     retrain: list[Retrain] = field(default_factory=list)
     unfinished: bool = False  # the same was asked before, and cut short
 
     def __bool__(self) -> bool:
-        return bool(self.holdings or self.kept or self.left_behind)
+        return bool(self.holdings or self.kept or self.answers or self.left_behind)
 
 
 @dataclass(slots=True)
@@ -56,20 +56,22 @@ def plan_forgetting(root: Path, wanted: Wanted) -> Plan:
     Raises:
         BadFile: there is no such folder, or the file of what was forgotten is damaged.
     """
-    return _plan(scan(root), wanted, read_tombstones(root))
+    return _plan(scan(root, most_depth=DEEPEST), wanted, read_tombstones(root))
 
 
 def _plan(workspace: Workspace, wanted: Wanted, tombstones: Tombstones) -> Plan:
     known = _known(tombstones, wanted)
     found = find_holdings(workspace, wanted, known=known)
     kept = {path for store in found.stores for name in _KEPT for path in store.parent.glob(name)}
-    for folder in [held.dataset.folder for held in found.datasets if held.documents]:
-        answers = folder.with_name(folder.name + _ANSWERS)
-        kept |= {*workspace.vectors, *([answers] if answers.is_file() else [])}
+    if found.indexes or any(held.documents for held in found.datasets):
+        kept |= set(workspace.vectors)
+    # Nothing in an answer says which text it is of, and an answer may have come to no dataset.
+    written = any(held.kinds["synthetic"] for held in found.datasets)
     return Plan(
         holdings=found,
         left_behind=workspace.left_behind,
         kept=sorted(kept),
+        answers=workspace.answers if found.texts or written else [],
         retrain=retraining(workspace, found),
         unfinished=tombstones.unfinished(wanted.request),
     )
@@ -94,9 +96,10 @@ def forget(root: Path, wanted: Wanted, *, progress: Progress = silent) -> Forgot
     Raises:
         BadFile: something cannot be read or written; what was done before is done.
     """
+    root = root.absolute()  # the folder we stand in may be swapped for another
     tombstones = read_tombstones(root)
-    _clear(scan(root).left_behind)
-    workspace = scan(root)
+    _clear(scan(root, most_depth=DEEPEST).left_behind)
+    workspace = scan(root, most_depth=DEEPEST)
     plan = _plan(workspace, wanted, tombstones)
     found = plan.holdings
     if plan or plan.unfinished:
@@ -106,11 +109,11 @@ def forget(root: Path, wanted: Wanted, *, progress: Progress = silent) -> Forgot
     ids = (found.ids | wanted.ids) - _files(workspace)
     marks = tombstones.texts(wanted.request)
     gone = Gone(frozenset(found.texts), frozenset(ids), lambda text: tombstones.mark(text) in marks)
-    proof = look_through(root, gone, progress=progress)
-    left = find_holdings(scan(root), wanted, known=gone.known)
+    left = find_holdings(scan(root, most_depth=DEEPEST), wanted, known=gone.known)
+    proof = look_through(root, gone, matched=left.matched, progress=progress)
     proof.holding += [f"{held.dataset.folder}: rows that are meant" for held in left.datasets]
     proof.holding += [f"{place.folder}: documents that are meant" for place, _ in left.indexes]
-    proof.closed += left.unreadable
+    proof.closed = list(dict.fromkeys([*proof.closed, *left.unreadable]))
     return Forgotten(plan, proof)
 
 
@@ -121,7 +124,12 @@ def _carry_out(plan: Plan, tombstones: Tombstones, progress: Progress) -> None:
     ids = found.ids | found.wanted.ids
     request = found.wanted.request
     work: list[tuple[Path, Callable[[], object]]] = []
-    for path in (*plan.kept, *found.stores, *(check.folder for check in found.checks)):
+    for path in (
+        *plan.kept,
+        *plan.answers,
+        *found.stores,
+        *(check.folder for check in found.checks),
+    ):
         work.append((path, partial(remove, path)))
     for report, _ in found.reports:
         work.append((report.folder, partial(rewrite_report, report, ids)))

@@ -16,6 +16,7 @@ from nearfar.fingerprint import content_id
 from nearfar.lineage.matching import Held, Matcher, Wanted, match, text_name
 from nearfar.lineage.parents import forgotten_since, former_digests
 from nearfar.lineage.workspace import (
+    TABLES,
     Place,
     Workspace,
     digests_of,
@@ -48,6 +49,7 @@ class Holdings:
     indexes_of_models: list[Place] = field(default_factory=list)  # vectors of these models
     texts: set[str] = field(default_factory=set)
     unreadable: list[str] = field(default_factory=list)
+    matched: set[Path] = field(default_factory=set)  # tables that were read row by row
 
     def __bool__(self) -> bool:
         return bool(self.datasets or self.indexes or self.reports or self.stores)
@@ -103,7 +105,8 @@ def find_holdings(
     names: set[bytes] = set()
     while True:
         matcher = Matcher(wanted, _same(names, known))
-        found.datasets, found.indexes, found.unreadable = [], [], []
+        found.datasets, found.indexes, found.matched = [], [], set()
+        found.unreadable = list(workspace.skipped)
         texts: set[str] = set()
         for dataset in workspace.datasets:
             try:
@@ -112,6 +115,7 @@ def find_holdings(
                 found.unreadable.append(str(error))
                 continue
             found.datasets += [held] if held else []
+            found.matched |= {dataset.folder / f"{name}.parquet" for name in TABLES}
             texts |= own
         for index in workspace.indexes:
             try:
@@ -120,6 +124,7 @@ def find_holdings(
                 found.unreadable.append(f"{index.folder}: cannot be read as an index ({error})")
                 continue
             found.indexes += [(index, ids)] if ids else []
+            found.matched.add(index.folder / "documents.parquet")
             texts |= own
         new = {text_name(text) for text in texts}
         if new <= names:

@@ -1,6 +1,7 @@
 """Datasets, indexes and reports written again without some of their rows, whole or not at all."""
 
 import json
+import os
 import shutil
 import tempfile
 from collections import Counter
@@ -13,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nearfar.data import tables
-from nearfar.data.dataset import Dataset
+from nearfar.data.rejects import REJECTS
 from nearfar.data.writer import write_dataset
 from nearfar.files import whole_file, whole_folder
 from nearfar.lineage.holdings import PER_QUERY, names_any
@@ -25,7 +26,8 @@ from nearfar.search.documents_file import write_documents
 from nearfar.search.vectors_file import open_vectors, write_vectors
 
 _ROWS_PER_CHUNK = 2_048
-_TABLES = ("documents.parquet", "queries.parquet", "judgments.parquet", "manifest.json")
+_DATASET = ("documents.parquet", "queries.parquet", "judgments.parquet", "manifest.json")
+_INDEX = ("documents.parquet", "vectors.safetensors", "index.json")
 
 
 def rewrite_dataset(
@@ -38,13 +40,14 @@ def rewrite_dataset(
 ) -> bool:
     """Write a dataset again without what it holds of a request; splits and origins stay.
 
-    If no judgment is left, the folder goes.
+    If no judgment is left, the dataset goes. What else stands in its folder stays as it is, but
+    for rejected rows that hold something of it.
 
     Args:
         held: the dataset, and what it holds.
         matcher: tells which judgments are meant by their own origin.
         request: its name, which is all that the manifest says of it.
-        clean: tells of other files in the folder whether they may stay.
+        clean: tells of the file of rejected rows whether it may stay.
         texts: what may stand in the manifest too: prompts show examples.
 
     Returns:
@@ -55,7 +58,7 @@ def rewrite_dataset(
     """
     dataset, folder = held.dataset, held.dataset.folder.resolve()
     if dataset.count("judgments") <= held.judgments:
-        remove(folder)
+        _take_out(folder, (*_DATASET, REJECTS))
         return False
     needles = Needles(texts)
     parents = [*(_blotted(p, texts, needles) for p in parents_of(dataset)), _parent(held, request)]
@@ -80,10 +83,9 @@ def rewrite_dataset(
         with whole_folder(folder, replace=True) as part:
             for file in fresh.iterdir():
                 file.rename(part / file.name)
-            for other in other_files(dataset):
-                if clean(other):
-                    copy = shutil.copytree if other.is_dir() else shutil.copy2
-                    copy(other, part / other.name)
+            rejects = folder / REJECTS
+            drop = rejects.is_file() and not clean(rejects)
+            _carry(_others(folder, (*_DATASET, REJECTS) if drop else _DATASET), part)
     return True
 
 
@@ -98,9 +100,35 @@ def _blotted(value: Any, texts: Collection[str], needles: Needles) -> Any:
     return value
 
 
-def other_files(dataset: Dataset) -> list[Path]:
-    """Return what stands in the folder of a dataset beside the dataset."""
-    return sorted(path for path in dataset.folder.iterdir() if path.name not in _TABLES)
+def _others(folder: Path, own: Collection[str]) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.name not in own)
+
+
+def _take_out(folder: Path, own: Collection[str]) -> None:
+    """Remove at once what is nearfar's in a folder, and the folder if nothing else is in it."""
+    others = _others(folder, own)
+    if not others:
+        remove(folder)
+        return
+    with whole_folder(folder, replace=True) as part:
+        _carry(others, part)
+
+
+def _carry(others: Collection[Path], part: Path) -> None:
+    """Put other people's files and folders into the folder that takes the place of theirs."""
+    for other in others:
+        if other.is_dir() and not other.is_symlink():
+            shutil.copytree(other, part / other.name, symlinks=True, copy_function=_link)
+        else:
+            _link(other, part / other.name)
+
+
+def _link(path: str | Path, place: str | Path) -> None:
+    """Give a file a second name: a copy of the weights of a run would take long, and room."""
+    try:
+        os.link(path, place, follow_symlinks=False)
+    except (OSError, NotImplementedError):  # not every file system can
+        shutil.copy2(path, place, follow_symlinks=False)
 
 
 def _parent(held: Held, request: str) -> dict[str, Any]:
@@ -119,6 +147,8 @@ def _parent(held: Held, request: str) -> dict[str, Any]:
 def rewrite_index(index: Place, ids: Collection[str]) -> bool:
     """Write an index again without some documents; the other vectors are copied, not computed.
 
+    What else stands in its folder stays as it is.
+
     Returns:
         Whether an index is left.
 
@@ -134,7 +164,7 @@ def rewrite_index(index: Place, ids: Collection[str]) -> bool:
         ]
         count = sum(mask.sum().as_py() or 0 for mask in masks)
         if not count:
-            remove(folder)
+            _take_out(folder, _INDEX)
             return False
         with whole_folder(folder, replace=True) as part:
             storage = index.facts["storage"]
@@ -154,6 +184,7 @@ def rewrite_index(index: Place, ids: Collection[str]) -> bool:
             facts = {**index.facts, "count": count}
             text = json.dumps(facts, indent=2, ensure_ascii=False)
             (part / "index.json").write_text(text + "\n", encoding="utf-8")
+            _carry(_others(folder, _INDEX), part)
     return True
 
 

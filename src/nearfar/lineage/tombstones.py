@@ -31,7 +31,8 @@ class Tombstones:
     def mark(self, text: str) -> str:
         """Return the hash of a text in this workspace."""
         key = bytes.fromhex(self.salt)
-        return hashlib.blake2b(text.encode(), digest_size=16, key=key).hexdigest()
+        data = text.encode("utf-8", "surrogatepass")  # JSON can hold halves of characters
+        return hashlib.blake2b(data, digest_size=16, key=key).hexdigest()
 
     def texts(self, request: str | None = None) -> frozenset[str]:
         """Return the marks of the texts of one request, or of all."""

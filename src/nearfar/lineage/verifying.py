@@ -8,8 +8,11 @@ import bz2
 import gzip
 import json
 import lzma
+import re
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+import zlib
+from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -20,7 +23,7 @@ import pyarrow.parquet as pq
 from nearfar.lineage.matching import leaves
 from nearfar.lineage.needles import Needles
 from nearfar.lineage.tombstones import NAME
-from nearfar.lineage.workspace import Workspace, folders
+from nearfar.lineage.workspace import DEEPEST, Workspace, folders
 from nearfar.progress import Progress, silent
 
 _BLOCK = 4 << 20
@@ -33,10 +36,13 @@ _UNREADABLE = (
     OSError,
     EOFError,
     RuntimeError,
+    ValueError,
+    zlib.error,
     pa.ArrowException,
     zipfile.BadZipFile,
     lzma.LZMAError,
 )
+_FIELD = re.compile(r"[A-Za-z_]+")  # a key that names a field, and is no text by itself
 _ID_COLUMNS = ("group", "source", "origin_source", "origin_by")
 
 
@@ -59,15 +65,23 @@ class Gone:
     known: Callable[[str], bool]  # of a text: it was meant by this request, or an earlier try of it
 
 
-def look_through(root: Path, gone: Gone, *, progress: Progress = silent) -> Proof:
-    """Read every file under a folder."""
-    looker = _Looker(gone)
+def look_through(
+    root: Path, gone: Gone, *, matched: Collection[Path] = (), progress: Progress = silent
+) -> Proof:
+    """Read every file under a folder.
+
+    Args:
+        root: the folder.
+        gone: what should be in none of them.
+        matched: tables of datasets and indexes whose rows were matched one by one. In them ids
+            are not looked for: another dataset may well call another text by the same id.
+        progress: told after every folder.
+    """
+    looker = _Looker(gone, matched)
     workspace = Workspace(root)
-    for folder, names in folders(root, 100, workspace, foreign=looker.pass_by):
+    for folder, names in folders(root, DEEPEST, workspace, foreign=looker.pass_by):
         for name in sorted(names - {NAME}):
-            path = folder / name
-            if path.exists():  # or else a link to what is gone
-                looker.see(path)
+            looker.see(folder / name)
             progress("look through files", looker.proof.files, None)
     looker.proof.closed += workspace.skipped
     unfinished = [path for path in workspace.left_behind if path.is_dir()]
@@ -76,21 +90,20 @@ def look_through(root: Path, gone: Gone, *, progress: Progress = silent) -> Proo
 
 
 def is_clean(path: Path, *, gone: Gone) -> bool:
-    """Tell whether a file, or every file under a folder, was read and holds nothing of it."""
+    """Tell whether a file was read and holds nothing of it."""
     looker = _Looker(gone)
-    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if file.is_file():
-            looker.see(file)
+    looker.see(path)
     return not (looker.proof.holding or looker.proof.within or looker.proof.closed)
 
 
 class _Looker:
-    def __init__(self, gone: Gone) -> None:
+    def __init__(self, gone: Gone, matched: Collection[Path] = ()) -> None:
         self.proof = Proof()
         self._gone = gone
-        self._long_ids = {id_ for id_ in gone.ids if len(id_) >= _SHORT_ID}
+        self._matched = {path.resolve() for path in matched}
+        self._long_ids = frozenset(id_ for id_ in gone.ids if len(id_) >= _SHORT_ID)
         self._within = Needles(gone.texts, fewest_bytes=_WITHIN)
-        self._anywhere = Needles(gone.texts | self._long_ids)
+        self._anywhere = Needles(gone.texts, ids=self._long_ids)
 
     def pass_by(self, folder: Path) -> None:
         self.proof.closed.append(f"{folder}: a tool's own folder, not read")
@@ -132,7 +145,7 @@ class _Looker:
             rows = enumerate(file, start=1) if lines else iter([(0, file.read())])
             for number, row in rows:
                 try:
-                    values = leaves(json.loads(row)) if row.strip() else iter(())
+                    values = _said(json.loads(row), self._long_ids) if row.strip() else iter(())
                 except ValueError:  # not what its name says: as bytes, then
                     found = self._anywhere.found_in([row])
                 else:
@@ -146,24 +159,23 @@ class _Looker:
             self.proof.holding.append(f"{path}:{whole[0]}{more}" if lines else str(path))
 
     def _look_at_table(self, path: Path) -> None:
-        # In the tables of datasets and indexes ids belong to their own rows: another dataset
-        # may well call another text by the same id. They were matched row by row before.
-        ours = (path.parent / "manifest.json").exists() or (path.parent / "index.json").exists()
+        matched = path.resolve() in self._matched
         with pq.ParquetFile(path) as table:
             for batch in table.iter_batches(4_096):
                 for name, column in zip(batch.schema.names, batch.columns, strict=True):
-                    values = list(_strings(column))
                     ids = self._gone.ids if _of_ids(name) else self._long_ids
-                    if self._any_whole(values, set() if ours else ids):
+                    ids = frozenset() if matched else ids
+                    values = list(_strings(column, ids))
+                    if self._any_whole(values, ids):
                         self.proof.holding.append(f"{path} ({name})")
                         return
-                    if self._within.found_in(["\0".join(values).encode()]):
+                    joined = "\0".join(values).encode("utf-8", "surrogatepass")
+                    if self._within.found_in([joined]):
                         self.proof.within.append(f"{path} ({name})")
 
-    def _any_whole(self, values: Iterable[str], ids: Iterable[str]) -> bool:
+    def _any_whole(self, values: Iterable[str], ids: AbstractSet[str]) -> bool:
         texts, known = self._gone.texts, self._gone.known
-        among = ids if isinstance(ids, set | frozenset) else set(ids)
-        return any(value in texts or value in among or known(value) for value in values)
+        return any(value in texts or value in ids or known(value) for value in values)
 
 
 def _opened(path: Path, suffix: str) -> IO[bytes]:
@@ -178,7 +190,21 @@ def _of_ids(name: str) -> bool:
     return name.endswith(("id", "_hits")) or name in _ID_COLUMNS
 
 
-def _strings(column: pa.Array) -> Iterator[str]:
+def _said(value: Any, ids: AbstractSet[str]) -> Iterator[str]:
+    """Yield every string within a value of JSON, and the keys that do not just name a field."""
+    yield from leaves(value)
+    yield from (key for key in _keys(value) if key in ids or not _FIELD.fullmatch(key))
+
+
+def _keys(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield from value
+    inner = value.values() if isinstance(value, dict) else value
+    for one in inner if isinstance(value, dict | list) else ():
+        yield from _keys(one)
+
+
+def _strings(column: pa.Array, ids: AbstractSet[str]) -> Iterator[str]:
     """Yield each different string of a column, lists and the JSON of origins opened."""
     if pa.types.is_nested(column.type) or pa.types.is_dictionary(column.type):
         yield from leaves(column.to_pylist())
@@ -187,7 +213,7 @@ def _strings(column: pa.Array) -> Iterator[str]:
             if value:
                 yield value
                 if value.startswith("{"):
-                    yield from leaves(_json(value))
+                    yield from _said(_json(value), ids)
 
 
 def _json(text: str) -> Any:

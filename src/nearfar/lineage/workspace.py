@@ -12,13 +12,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nearfar.data.dataset import Dataset
+from nearfar.data.dataset import Dataset, Table
 from nearfar.errors import BadFile
 from nearfar.lineage.parents import former_digests
 
+TABLES: tuple[Table, ...] = ("documents", "queries", "judgments")
 MOST_DEPTH = 8
+DEEPEST = 100  # where a forgetting still looks
 _NOT_OURS = {".git", ".hg", "__pycache__", "node_modules", "site-packages"}
-_VECTORS = re.compile(r"vectors-[0-9a-f]{16}\.npy")
+# Named by mining/contents.py, which keeps the texts too.
+_VECTORS = re.compile(r"vectors-[0-9a-f]{16}\.npy|texts-[0-9a-f]{16}\.arrow")
+# A line of synthesis/journal.py begins so, and says at least this.
+_ANSWER, _ANSWERED = b'{"key": "', {"key", "text", "stop", "cost_usd"}
+_MOST_READ = 4 << 20  # bytes of a line that may be such an answer
 # What `files.py` and the import name the things that they have not finished.
 _LEFT_BEHIND = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}\.(part|old|import)")
 
@@ -42,7 +48,8 @@ class Workspace:
     reports: list[Place] = field(default_factory=list)
     checks: list[Place] = field(default_factory=list)  # stages that `nearfar run` checked in
     stores: list[Path] = field(default_factory=list)  # tokens-*, what a run made of its texts
-    vectors: list[Path] = field(default_factory=list)  # of documents, kept by a miner
+    vectors: list[Path] = field(default_factory=list)  # of documents, and their texts, by a miner
+    answers: list[Path] = field(default_factory=list)  # of language models, which were paid for
     recipes: dict[str, Path] = field(default_factory=dict)  # by the name of their run
     left_behind: list[Path] = field(default_factory=list)  # by a process that was killed
     skipped: list[str] = field(default_factory=list)  # what could not be read, and why
@@ -90,8 +97,9 @@ def digests_of(model: Place) -> list[str]:
 def scan(root: Path, *, most_depth: int = MOST_DEPTH) -> Workspace:
     """Look for everything that nearfar has made under a folder.
 
-    Links are followed, but every real folder is looked at once, under its own name where it has
-    one there: a run's `model` is a link to the folder of its stage.
+    Links within it are followed, but every real folder is looked at once, under its own name
+    where it has one there: a run's `model` is a link to the folder of its stage. Links that lead
+    out of it are not: what is there belongs to others.
 
     Raises:
         BadFile: there is no such folder.
@@ -111,7 +119,7 @@ def folders(
     *,
     foreign: Callable[[Path], None] = lambda folder: None,
 ) -> Iterator[tuple[Path, set[str]]]:
-    """Yield every real folder once with the names of its files, those behind links last.
+    """Yield every real folder within once with the names of its files, those behind links last.
 
     Args:
         root: where to begin.
@@ -119,29 +127,42 @@ def folders(
         found: told of what was left behind, and of what is skipped.
         foreign: called with each folder of a tool, which is passed by.
     """
-    seen: set[Path] = set()
+    home, seen = root.resolve(), set[Path]()
     waiting, links = [(root, 0)], list[tuple[Path, int]]()
     while waiting or links:
         folder, depth = waiting.pop() if waiting else links.pop(0)
         if (real := folder.resolve()) in seen:
             continue
         seen.add(real)
-        try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError as error:
-            found.skipped.append(f"{folder}: {error.strerror}")
-            continue
-        yield folder, {entry.name for entry in entries if not entry.is_dir()}
-        for entry in reversed(entries):
-            path = folder / entry.name
-            if left_behind(path):
-                found.left_behind.append(path)
-            elif entry.is_dir() and _is_foreign(path):
+        inner, names = _entries(folder, found)
+        yield folder, names
+        for path in reversed(inner):
+            if path.is_symlink() and not path.resolve().is_relative_to(home):
+                found.skipped.append(f"{path}: a link out of the workspace, not followed")
+            elif _is_foreign(path):
                 foreign(path)
-            elif entry.is_dir() and depth == most_depth:
+            elif depth == most_depth:
                 found.skipped.append(f"{path}: more than {most_depth} folders deep")
-            elif entry.is_dir():
-                (links if entry.is_symlink() else waiting).append((path, depth + 1))
+            else:
+                (links if path.is_symlink() else waiting).append((path, depth + 1))
+
+
+def _entries(folder: Path, found: Workspace) -> tuple[list[Path], set[str]]:
+    """Return the folders in a folder, and the names of its files: pipes are neither."""
+    inner: list[Path] = []
+    names: set[str] = set()
+    try:
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            path = folder / entry.name
+            if left_behind(path) and not entry.is_symlink():
+                found.left_behind.append(path)
+            elif path.is_dir():  # unlike the entry, the path bears links that lead to themselves
+                inner.append(path)
+            if path.is_file():
+                names.add(entry.name)
+    except OSError as error:
+        found.skipped.append(f"{folder}: {error.strerror}")
+    return inner, names
 
 
 def left_behind(path: Path) -> str | None:
@@ -157,6 +178,8 @@ def _is_foreign(folder: Path) -> bool:
 
 def _see(folder: Path, names: set[str], found: Workspace) -> None:
     found.vectors += [folder / name for name in sorted(names) if _VECTORS.fullmatch(name)]
+    jsonl = [folder / name for name in sorted(names) if name.endswith(".jsonl")]
+    found.answers += [path for path in jsonl if _keeps_answers(path)]
     if folder.name.startswith("tokens-") and "store.json" in names:
         found.stores.append(folder)
     for name, kept, keys in (
@@ -171,13 +194,35 @@ def _see(folder: Path, names: set[str], found: Workspace) -> None:
     if "manifest.json" in names:
         facts = _facts(folder / "manifest.json", found)
         if facts is not None and {"format", "digest", "rows"} <= facts.keys():
-            try:
-                found.datasets.append(Dataset.open(folder))
-            except BadFile as error:
-                found.skipped.append(str(error))
+            _see_dataset(folder, found)
     for name in sorted(names):
         if name.endswith(".toml"):
             _see_recipe(folder / name, found)
+
+
+def _see_dataset(folder: Path, found: Workspace) -> None:
+    try:
+        dataset = Dataset.open(folder)
+        for table in TABLES:
+            dataset.count(table)
+    except BadFile as error:
+        found.skipped.append(str(error))
+    except (KeyError, TypeError, ValueError) as error:
+        found.skipped.append(f"{folder}/manifest.json: does not count its rows ({error!r})")
+    else:
+        found.datasets.append(dataset)
+
+
+def _keeps_answers(path: Path) -> bool:
+    """Tell whether a file is a journal of paid answers, by its first line, whatever its name."""
+    try:
+        with path.open("rb") as file:
+            line = file.readline(_MOST_READ)
+        return line.startswith(_ANSWER) and set(json.loads(line)) >= _ANSWERED
+    except OSError:
+        return False
+    except ValueError:  # the process may have been killed while it wrote its first answer
+        return not line.endswith(b"\n") and path.name.endswith(".answers.jsonl")
 
 
 def _facts(path: Path, found: Workspace) -> dict[str, Any] | None:
