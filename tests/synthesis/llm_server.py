@@ -15,7 +15,7 @@ from nearfar.synthesis.settings import LlmSettings
 
 # What goes wrong with the request of that number (from 0) about that passage; "" for nothing.
 Trouble = Callable[[int, str], str]
-ERRORS = {"429": 429, "500": 500, "529": 529, "401": 401, "404": 404, "400": 400}
+ERRORS = {str(status): status for status in (400, 401, 404, 408, 429, 500, 502, 503, 504, 524, 529)}
 SLOW_SECONDS = 0.15
 
 

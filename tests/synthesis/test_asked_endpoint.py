@@ -1,6 +1,8 @@
 """Both wire formats say the same, and every trouble becomes what can be done about it."""
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from llm_server import Server, served
@@ -56,11 +58,19 @@ def test_what_passes_is_tried_again(api: str, trouble: str) -> None:
 @FORMATS
 def test_an_answer_that_comes_too_late_is_asked_for_again_and_counted_as_lost(api: str) -> None:
     with served(Server(trouble=first("slow"))) as server:
-        asked = client(server, api=api, timeout_seconds=0.05, **PRICES)
-        asked.ask(MESSAGES)
+        lost: list[Usage] = []
+        client(server, api=api, timeout_seconds=0.05).ask(MESSAGES, lost.append)
     assert len(server.asked) == 2
-    assert asked.lost == 1
-    assert asked.lost_usd == pytest.approx((most_tokens(MESSAGES) + 5 * 1_024) / 1_000)
+    assert lost == [Usage(most_tokens(MESSAGES), 1_024)]
+
+
+@FORMATS
+@pytest.mark.parametrize("trouble", ["408", "502", "504", "524"])
+def test_what_a_gateway_gave_up_may_be_billed(api: str, trouble: str) -> None:
+    with served(Server(trouble=first(trouble))) as server:
+        lost: list[Usage] = []
+        client(server, api=api).ask(MESSAGES, lost.append)
+    assert lost == [Usage(most_tokens(MESSAGES), 1_024)]
 
 
 def test_a_lost_request_counts_against_the_limit() -> None:
@@ -72,12 +82,12 @@ def test_a_lost_request_counts_against_the_limit() -> None:
     assert len(server.asked) == 1
 
 
-@pytest.mark.parametrize("trouble", ["429", "500"])
+@pytest.mark.parametrize("trouble", ["429", "500", "503", "529"])
 def test_what_was_never_answered_costs_nothing(trouble: str) -> None:
     with served(Server(trouble=first(trouble))) as server:
-        asked = client(server, **PRICES)
-        asked.ask(MESSAGES)
-    assert (asked.lost, asked.lost_usd) == (0, 0)
+        lost: list[Usage] = []
+        client(server).ask(MESSAGES, lost.append)
+    assert lost == []
 
 
 def test_we_wait_as_long_as_the_server_asks() -> None:
@@ -135,10 +145,10 @@ def test_a_request_that_the_server_rejects_is_not_repeated() -> None:
 def test_nobody_there_is_said() -> None:
     settings = llm("http://127.0.0.1:9", retries=1)
     with open_endpoint(settings, None) as endpoint:
-        asked = Client(endpoint, settings, FakeClock())
+        lost: list[Usage] = []
         with pytest.raises(NoAnswer, match="connection failed"):
-            asked.ask(MESSAGES)
-    assert asked.lost == 0  # nobody heard, so nobody bills
+            Client(endpoint, settings, FakeClock()).ask(MESSAGES, lost.append)
+    assert lost == []  # nobody heard, so nobody bills
 
 
 @FORMATS
@@ -154,6 +164,27 @@ def test_a_server_that_knows_only_the_new_name_of_the_limit_gets_it() -> None:
         asked.ask(MESSAGES)
         asked.ask(MESSAGES)
     assert ["max_completion_tokens" in request for request in server.asked] == [False, True, True]
+
+
+def test_requests_under_way_learn_the_new_name_too() -> None:
+    learnt = threading.Event()
+    both_there = threading.Barrier(2)
+
+    def old_name(number: int, passage: str) -> str:
+        if number < 2:
+            both_there.wait(5)
+        if number == 1:
+            learnt.wait(5)  # refused only after the other thread knows better
+        if number == 2:
+            learnt.set()
+        return "old name"
+
+    with served(Server(trouble=old_name)) as server, ThreadPoolExecutor(2) as pool:
+        asked = client(server)
+        answers = list(pool.map(asked.ask, [MESSAGES] * 2))
+    assert [answer.stop for answer in answers] == ["end", "end"]
+    names = ["max_completion_tokens" in request for request in server.asked]
+    assert names == [False, False, True, True]
 
 
 def test_an_answer_without_usage_is_taken_at_its_highest_cost() -> None:
@@ -184,6 +215,16 @@ def test_a_limit_that_the_next_request_could_break_stops_it() -> None:
 def test_a_limit_without_prices_is_refused() -> None:
     with pytest.raises(BadSetting, match="needs the prices"):
         llm("http://localhost", limit_usd=1.0)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["localhost:8000", "http://", "http://localhost:abc", "http://localhost:70000",
+     "http://localhost:0", "http://[::1"],
+)  # fmt: skip
+def test_an_address_that_leads_nowhere_is_refused(address: str) -> None:
+    with pytest.raises(BadSetting, match=r"llm\.base_url"):
+        llm(address)
 
 
 def test_a_byte_is_at_most_a_token() -> None:

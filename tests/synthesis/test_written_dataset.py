@@ -79,7 +79,8 @@ def test_no_pair_is_lost_whatever_goes_wrong(tmp_path: Path) -> None:
     data = town(tmp_path / "data", free=20)
     troubles = ["429", "500", "drop", "malformed", "strange", "529", "", "", "cut"]
     with served(Server(trouble=lambda number, _: (troubles * 2 + [""] * 99)[number])) as server:
-        settings = synthesis(llm(server.address, concurrency=8), malformed_retries=4)
+        patient = llm(server.address, concurrency=8, retries=10)  # one passage may get them all
+        settings = synthesis(patient, malformed_retries=4)
         found = write(data, tmp_path / "new", settings)
     assert found.kept == 40
     assert found.unwritten == {}
@@ -164,6 +165,27 @@ def test_a_limit_below_one_request_says_so(tmp_path: Path) -> None:
         with pytest.raises(BadSetting, match="one more request"):
             write(data, tmp_path / "new", poor)
     assert not server.asked
+
+
+def test_what_a_lost_request_may_cost_counts_against_the_limit_of_later_runs(
+    tmp_path: Path,
+) -> None:
+    data = town(tmp_path / "data", free=1)
+    most = 8.0  # dollars and more than one request can cost, less than two
+    with served(Server(trouble=lambda number, passage: "504")) as server:
+        poor = synthesis(llm(server.address, retries=0, limit_usd=most, **PRICES))
+        with pytest.raises(NoAnswer, match="it is 504"):
+            write(data, tmp_path / "new", poor)
+        server.trouble = lambda number, passage: ""
+        with pytest.raises(BadSetting, match="one more request"):
+            write(data, tmp_path / "new", poor)
+        assert len(server.asked) == 1
+        rich = synthesis(llm(server.address, limit_usd=2 * most, **PRICES))
+        found = write(data, tmp_path / "new", rich)
+    assert found.paying is not None
+    bill = (server.input_tokens * 1_000 + server.output_tokens * 5_000) / 1e6
+    assert found.paying.usd == pytest.approx(bill)
+    assert (found.paying.lost, found.paying.lost_usd) == (0, 0.0)
 
 
 def test_documents_of_one_text_are_paid_once(tmp_path: Path) -> None:

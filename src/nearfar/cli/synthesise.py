@@ -62,7 +62,8 @@ def synthesise(
         float | None, typer.Option(help="Dollars for a million output tokens.")
     ] = None,
     limit_usd: Annotated[
-        float | None, typer.Option(help="Spend no more, earlier runs into this folder included.")
+        float | None,
+        typer.Option(help="Spend no more, earlier runs and requests without answer included."),
     ] = None,
     requests_per_minute: Annotated[float | None, typer.Option(help="Default: no limit.")] = None,
     concurrency: Annotated[int, typer.Option(help="Requests under way at once.")] = 4,
@@ -250,9 +251,11 @@ def _bill(paying: "Paying", settings: "Synthesis") -> str:
             f"asks again. The last problem: {asked.last_failure}"
         )
     if paying.lost:
+        most = paying.lost_usd
+        price = "at a price unknown" if most is None else f"with {most:,.4f} dollars at most"
         say(
-            f"{paying.lost:,} requests got lost on the way. They may be billed, with "
-            f"{paying.lost_usd:,.4f} dollars at most, and are not in the sums below."
+            f"{paying.lost:,} requests got lost on the way. They may be billed, {price}; they "
+            "count against --limit-usd, and are not in the sums below."
         )
     if now.uncounted:
         say(f"{now.uncounted:,} answers came without usage and are taken at their highest cost.")

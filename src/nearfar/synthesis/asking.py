@@ -4,6 +4,7 @@ import datetime
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from nearfar.errors import Stopped
@@ -12,7 +13,7 @@ from nearfar.progress import Progress, silent
 from nearfar.synthesis.client import Client
 from nearfar.synthesis.journal import Journal, Paid
 from nearfar.synthesis.limits import LimitReached
-from nearfar.synthesis.llm import NoAnswer
+from nearfar.synthesis.llm import Answer, NoAnswer, Usage
 from nearfar.synthesis.passages import Passage
 from nearfar.synthesis.prompts import Prompt, parse
 from nearfar.synthesis.settings import Synthesis
@@ -105,7 +106,8 @@ def ask_all(
 ) -> Asked:
     """Ask for all tasks that the journal has no answer to.
 
-    Tasks are taken one by one as threads get free: memory does not grow with their number.
+    Tasks are taken one by one as threads get free. Kept in memory of each is only its key, to ask
+    once where documents share a text: about 100 bytes, so 100 MB for a million.
 
     Raises:
         NoAnswer: request after request fails, so that going on makes no sense.
@@ -159,22 +161,27 @@ class _Crew:
         """Ask until the journal has what settles the task. Runs in a thread."""
         while (found := look_up(task, self._journal, self._settings)).state == "open":
             messages = task.prompt.messages(task.passage.text)
-            answer = self._client.ask(messages)
-            usage = self._client.usage(messages, answer)
-            self._journal.add(
-                Paid(
-                    key=task.key(found.tried),
-                    text=answer.text,
-                    stop=answer.stop,
-                    input_tokens=usage.input_tokens,
-                    output_tokens=usage.output_tokens,
-                    counted=answer.usage is not None,
-                    cost_usd=self._client.cost_usd(messages, answer),
-                    max_tokens=self._client.settings.max_tokens,
-                    model=answer.model,
-                    at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-                )
+            keep = partial(self._keep, task.key(found.tried))
+            answer = self._client.ask(messages, keep)
+            keep(self._client.usage(messages, answer), answer)
+
+    def _keep(self, key: str, usage: Usage, answer: Answer | None = None) -> None:
+        """Put an answer in the journal; without one, a request that got lost."""
+        settings = self._client.settings
+        self._journal.add(
+            Paid(
+                key=key,
+                text=answer.text if answer else "",
+                stop=answer.stop if answer else "lost",
+                input_tokens=usage.input_tokens,
+                output_tokens=usage.output_tokens,
+                counted=answer is not None and answer.usage is not None,
+                cost_usd=settings.cost_usd(usage.input_tokens, usage.output_tokens),
+                max_tokens=settings.max_tokens,
+                model=answer.model if answer else settings.model,
+                at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             )
+        )
 
     def _collect(self, under_way: set[Future[None]]) -> set[Future[None]]:
         """Wait for a thread to get done, and take note of what came of it."""

@@ -2,7 +2,7 @@
 
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from nearfar.synthesis.limits import Clock, Pace, Purse, RealClock
@@ -23,36 +23,40 @@ class Client:
     clock: Clock = field(default_factory=RealClock)
     spent_usd: float = 0.0  # before this run, counted against the limit
     first_wait_seconds: float = _FIRST_WAIT_SECONDS
-    lost_usd: float = field(default=0.0, init=False)  # see `ask`
-    lost: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self._pace = Pace(self.settings.requests_per_minute, self.clock)
         self._purse = Purse(self.settings.limit_usd, self.spent_usd)
-        self._lock = threading.Lock()
         self._over = threading.Event()
 
     def end(self) -> None:
         """Send nothing more: who waits stops waiting, and what is under way may end."""
         self._over.set()
 
-    def ask(self, messages: Sequence[Message]) -> Answer:
+    def ask(
+        self, messages: Sequence[Message], lose: Callable[[Usage], None] = lambda usage: None
+    ) -> Answer:
         """Return the answer; try again after 429, 5xx, a timeout or a lost connection.
 
         Waits as long as the server asks (Retry-After), else twice as long each time, from half a
         second, less up to a quarter by chance. A server that is busy is left alone by all threads.
 
-        A request that timed out may have been answered, and billed: its highest cost counts
-        against the limit, and is added up in `lost_usd` and `lost`, which no answer speaks for.
+        A request that timed out, here or at a gateway, may have been answered, and billed: its
+        highest cost counts against the limit.
+
+        Args:
+            messages: what is asked.
+            lose: told of each request that got lost so, with the most it can have used.
 
         Raises:
             LimitReached: another request could cost more than is left.
             NoAnswer: every try failed.
             BadSetting: the key, the model or the address is wrong.
         """
-        most = self.settings.cost_usd(most_tokens(messages), self.settings.max_tokens)
+        most = Usage(most_tokens(messages), self.settings.max_tokens)
+        most_usd = self.settings.cost_usd(most.input_tokens, most.output_tokens)
         for tried in range(self.settings.retries + 1):
-            with self._purse.slip(most) as slip:
+            with self._purse.slip(most_usd) as slip:
                 self._wait_for_turn()
                 try:
                     answer = self.endpoint.ask(messages, self.settings.max_tokens)
@@ -60,7 +64,7 @@ class Client:
                     problem = hiccup
                     if hiccup.sent:
                         slip.cost_usd = slip.most_usd
-                        self._lose(slip.most_usd)
+                        lose(most)
                 else:
                     slip.cost_usd = self.cost_usd(messages, answer) or 0.0
                     return answer
@@ -99,11 +103,6 @@ class Client:
         self._pace.wait_for_turn(self._over)
         if self._over.is_set():
             raise NoAnswer(f"{self.settings.model} was not asked: the work has been stopped.")
-
-    def _lose(self, usd: float) -> None:
-        with self._lock:
-            self.lost_usd += usd
-            self.lost += 1
 
     def _wait(self, problem: Hiccup, tried: int) -> None:
         """Wait before the next try, if there is one."""

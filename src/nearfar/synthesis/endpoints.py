@@ -22,6 +22,7 @@ _CONNECT_SECONDS = 5.0
 _UNHEARD = ("ConnectError", "ConnectTimeout", "PoolTimeout")  # of httpx: nothing was sent
 _PASSING = (408, 409, 425, 429)  # and all from 500 on
 _BUSY = (429, 503, 529)  # the server has too much to do, and not only with this request
+_GIVEN_UP = (408, 502, 504, 524)  # by a gateway; the model behind it may go on, and be billed
 _NEVER = {
     401: "Check the API key.",
     402: "Check the balance of the account.",
@@ -131,12 +132,13 @@ class OpenAIEndpoint:
     def _create(self, messages: Sequence[Message], max_tokens: int) -> Any:
         turns = [{"role": message.role, "content": message.content} for message in messages]
         create = self.client.chat.completions.create
+        limit = self._limit  # as this request has it: other threads may learn better meanwhile
         try:
-            return create(model=self.model, messages=turns, **{self._limit: max_tokens})
+            return create(model=self.model, messages=turns, **{limit: max_tokens})
         except self.sdk.BadRequestError as error:
             # OpenAI's reasoning models know the limit only by its new name, many other servers
             # only by the old one. The server that refuses the old one says so.
-            if self._limit != "max_tokens" or error.param != "max_tokens":
+            if limit != "max_tokens" or error.param != "max_tokens":
                 raise
             self._limit = "max_completion_tokens"
             return create(model=self.model, messages=turns, **{self._limit: max_tokens})
@@ -148,7 +150,7 @@ def _translated(sdk: Any, model: str, *, paid: bool) -> Iterator[None]:
     try:
         yield
     except sdk.APIStatusError as error:
-        raise _of_status(error, model) from error
+        raise _of_status(error, model, paid=paid) from error
     except sdk.APIConnectionError as error:  # timeouts too
         cause = error.__cause__
         heard = type(cause).__name__ not in _UNHEARD
@@ -159,14 +161,15 @@ def _translated(sdk: Any, model: str, *, paid: bool) -> Iterator[None]:
         raise Hiccup(f"the answer has another form than expected ({error})", sent=paid) from error
 
 
-def _of_status(error: Any, model: str) -> Exception:
+def _of_status(error: Any, model: str, *, paid: bool) -> Exception:
     status = int(error.status_code)
     said = " ".join(str(error).split())[:300]
     if status in _NEVER:
         return BadSetting(f"{error.request.url}: {model} answers {said}. {_NEVER[status]}")
     if status in _PASSING or status >= 500:
         wait = _wait_seconds(error.response.headers)
-        return Hiccup(said, wait_seconds=wait, busy=status in _BUSY, sent=False)
+        sent = paid and status in _GIVEN_UP
+        return Hiccup(said, wait_seconds=wait, busy=status in _BUSY, sent=sent)
     return NoAnswer(f"{error.request.url}: {model} answers {said}.")
 
 

@@ -2,7 +2,8 @@
 
 A file of JSON lines that only grows. Each line is an answer by its key; a later line of the same
 key replaces the earlier one, yet both were paid. What a killed process was about to write is cut
-off, and the answer asked for again.
+off, and the answer asked for again. A request that got lost on the way has a line too: it may be
+billed, and counts against the limit of later runs.
 """
 
 import json
@@ -12,20 +13,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nearfar.errors import BadFile
 from nearfar.synthesis.llm import Stop
 from nearfar.synthesis.settings import LlmSettings
 
+_BEGINNING = b'{"key": "'  # of each line that `Journal.add` writes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paid:
-    """One answer and what it cost."""
+    """One answer and what it cost; or a request that got lost, and the most it can have cost."""
 
     key: str  # 16 hex digits: model, prompt, passage, style, seed and which try it was
     text: str
-    stop: Stop
+    stop: Stop | Literal["lost"]
     input_tokens: int
     output_tokens: int
     counted: bool  # by the server; otherwise the tokens are the most it can have been
@@ -76,8 +79,10 @@ class Journal:
         self._places: dict[bytes, int] = {}  # 8 bytes of key: offset of its line
         self._end = 0
         self._lock = threading.Lock()
-        self.before = Bill()  # by earlier runs
-        self.now = Bill()  # by this one
+        self.before = Bill()  # answers to earlier runs
+        self.now = Bill()  # answers to this one
+        self.lost_before = Bill()  # requests that may be billed though no answer came
+        self.lost_now = Bill()
 
     @property
     def empty(self) -> bool:
@@ -95,32 +100,52 @@ class Journal:
             return self._read(file.readline(), f"byte {place}")
 
     def add(self, paid: Paid) -> None:
-        """Keep an answer; on return it outlives a loss of power."""
+        """Keep an answer, or what a lost request may cost; on return it outlives a loss of power.
+
+        Raises:
+            OSError: it cannot be written, as on a full disk; the file is as it was before.
+        """
         line = json.dumps(asdict(paid)).encode() + b"\n"
         with self._lock:
-            rest = memoryview(line)
+            self._write(line)
+            self._take(paid, len(line), self.now, self.lost_now)
+
+    def _write(self, line: bytes) -> None:
+        rest = memoryview(line)
+        try:
             while rest:
                 rest = rest[os.write(self._handle, rest) :]
             os.fsync(self._handle)
+        except OSError:
+            os.ftruncate(self._handle, self._end)  # or other threads would append to half a line
+            raise
+
+    def _take(self, paid: Paid, size: int, answers: Bill, lost: Bill) -> None:
+        """Learn of a line that ends the file."""
+        if paid.stop == "lost":
+            lost.add(paid)
+        else:
             self._places[bytes.fromhex(paid.key)] = self._end
-            self._end += len(line)
-            self.now.add(paid)
+            answers.add(paid)
+        self._end += size
 
     def _load(self) -> None:
         """Learn what is there; cut off a last line that was never finished.
 
         Raises:
-            BadFile: another line is damaged.
+            BadFile: a line is damaged, or this is no journal at all.
         """
+        line = b"\n"
         with self._path.open("rb") as file:
             for number, line in enumerate(file, start=1):
-                if not line.endswith(b"\n"):
-                    break
+                if _cut_short(line):
+                    os.ftruncate(self._handle, self._end)
+                    return
                 paid = self._read(line, str(number))
-                self._places[bytes.fromhex(paid.key)] = self._end
-                self._end += len(line)
-                self.before.add(paid)
-        os.ftruncate(self._handle, self._end)
+                self._take(paid, len(line), self.before, self.lost_before)
+        if not line.endswith(b"\n"):  # saved so by an editor: whole, and it was paid for
+            self._write(b"\n")
+            self._end += 1
 
     def _read(self, line: bytes, where: str) -> Paid:
         try:
@@ -130,9 +155,21 @@ class Journal:
         except (ValueError, TypeError) as error:
             raise BadFile(
                 f"{self._path}:{where}: expected an answer that was paid for, found something else "
-                f"({error}). Remove the line; that answer will be asked for again."
+                f"({error}). If this is a journal, remove the line: that answer will be asked for "
+                "again. If not, name another file with --journal."
             ) from error
         return paid
+
+
+def _cut_short(line: bytes) -> bool:
+    """Return whether a kill left this: a line that began as ours do, and never became JSON."""
+    if line.endswith(b"\n") or line[: len(_BEGINNING)] != _BEGINNING[: len(line)]:
+        return False
+    try:
+        json.loads(line)
+    except ValueError:
+        return True
+    return False
 
 
 @contextmanager
@@ -140,10 +177,11 @@ def open_journal(path: Path) -> Iterator[Journal]:
     """Yield the journal of a file, which is made if it is not there.
 
     Raises:
-        BadFile: a line is damaged, or another process is writing there: both would pay.
+        BadFile: a line is damaged, this is no journal, or another process is writing there: both
+            would pay.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    handle, made = _open(path)
     try:
         _lock(handle, path)
         journal = Journal(path, handle)
@@ -151,10 +189,19 @@ def open_journal(path: Path) -> Iterator[Journal]:
         try:
             yield journal
         finally:
-            if journal.empty:
+            if made and journal.empty:
                 path.unlink()  # nothing was paid: no trace of a mistyped command
     finally:
         os.close(handle)
+
+
+def _open(path: Path) -> tuple[int, bool]:
+    """Return a handle to the file, and whether this call made it."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+    try:
+        return os.open(path, flags | os.O_EXCL, 0o666), True
+    except FileExistsError:
+        return os.open(path, flags, 0o666), False
 
 
 def _lock(handle: int, path: Path) -> None:

@@ -58,8 +58,8 @@ class LlmSettings:
             return
         try:
             parts = urlsplit(self.base_url)
-            good = parts.scheme in ("http", "https") and bool(parts.hostname)
-        except ValueError:
+            good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # of a port that is no number, too
             good = False
         require(good, "llm.base_url", "an address such as http://localhost:8000/v1", self.base_url)
 

@@ -35,7 +35,7 @@ class Paying:
     now: Bill  # of this run
     usd: float | None  # of the whole journal: this run and those before; None: prices unknown
     lost: int  # requests of this run that may be billed though no answer came
-    lost_usd: float  # what those cost at most
+    lost_usd: float | None  # what those cost at most; None: prices unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +117,7 @@ def synthesise(
 def _pay(plan: Plan, journal: Journal, endpoint: Endpoint, run: Run) -> Paying:
     llm = plan.settings.llm
     assert llm is not None
-    spent = journal.before.total_usd(llm) or 0.0
+    spent = (journal.before.total_usd(llm) or 0.0) + (journal.lost_before.total_usd(llm) or 0.0)
     client = Client(endpoint, llm, run.clock, spent_usd=spent)
     asked = ask_all(
         plan.tasks(), plan.total, client, journal, plan.settings,
@@ -128,8 +128,8 @@ def _pay(plan: Plan, journal: Journal, endpoint: Endpoint, run: Run) -> Paying:
         asked=asked,
         now=journal.now,
         usd=None if before is None or now is None else before + now,
-        lost=client.lost,
-        lost_usd=client.lost_usd,
+        lost=journal.lost_now.answers,
+        lost_usd=journal.lost_now.total_usd(llm),
     )
 
 
