@@ -9,6 +9,7 @@ from making import dataset, document, judgment, query
 from nearfar.data.check import check_dataset
 from nearfar.data.findings import CheckReport
 from nearfar.errors import BadSetting
+from nearfar.fingerprint import content_id
 from nearfar.records import Document, Judgment, Query, Role
 
 
@@ -105,6 +106,29 @@ def test_duplicates_and_empty_texts_are_counted_with_their_sources(tmp_path: Pat
     assert (doubles.count, doubles.total) == (2, 6)
     assert doubles.examples[0].ids == ("a", "a2", "a3")
     assert empty.examples[0].sources == ("d:dash",)
+
+
+def test_texts_that_a_spreadsheet_would_run_are_noted(tmp_path: Path) -> None:
+    more = [document("sum", "=1+2"), document("point", "- a point"), query("call", "@SUM(A1)")]
+    report = check(tmp_path, *CLEAN, *more)
+    documents, queries = report.finding("formula_documents"), report.finding("formula_queries")
+    assert report.ok
+    assert documents is not None
+    assert queries is not None
+    assert (documents.severity, documents.count, documents.total) == ("note", 1, 5)
+    assert documents.examples[0].sources == ("d:sum",)
+    assert queries.examples[0].ids == ("call",)
+
+
+def test_ids_that_are_hashes_are_told_as_they_are(tmp_path: Path) -> None:
+    ids = [content_id("one"), content_id("two")]
+    more = [document(id, "the same", "shared") for id in ids]
+    report = check(tmp_path, *CLEAN, *more, judgment("q", ids[0], 1), judgment("q", ids[1], 0))
+    doubles, both = report.finding("duplicate_documents"), report.finding("contradictions")
+    assert doubles is not None
+    assert both is not None
+    assert doubles.examples[0].ids == tuple(ids)
+    assert both.examples[0].ids == ("q", *ids)
 
 
 def test_gaps_are_noted(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from making import dataset, document, judgment, query, write_lines
 
 from nearfar.data.clicks.reader import ClickReader
 from nearfar.data.clicks.settings import Clicks
+from nearfar.data.importing import ImportOptions, import_source
 from nearfar.data.notes import Notes, Record
-from nearfar.data.rejects import Rejects, Tally
 from nearfar.data.splits import Shares
 from nearfar.errors import BadFile, BadRecord, BadSetting
 from nearfar.fingerprint import content_id
@@ -219,19 +219,53 @@ def test_broken_rows_are_set_aside_and_each_row_is_counted_once(tmp_path: Path) 
     good = [page("q", "ab", "a")] * 3
     rows = [*good, page("r", "ab", "a", time="soon"), page("", "ab"), "{not JSON"]
     log = write_lines(tmp_path / "log.jsonl", *rows)
-    rejects = Rejects(tmp_path / "rejects.jsonl", Tally())
-    corpus = write_lines(tmp_path / "documents.jsonl", *CORPUS)
-    reader = ClickReader(log, documents=corpus, settings=Clicks(**EASY), rejects=rejects)
-    bundles = list(reader.bundles())
-    rejects.close()
-    assert len(judged([record for bundle in bundles for record in bundle.records])) == 1
-    assert rejects.tally.facts() == {
-        "read": 6,
-        "accepted": 3,
-        "merged": 0,
-        "rejected": {"broken time": 1, "not JSON": 1},
+    more = [{"id": "", "text": "x"}, {"id": "a", "text": "another"}, CORPUS[1], {"id": "g"}]
+    corpus = write_lines(tmp_path / "documents.jsonl", more[0], *CORPUS, *more[1:], "{not JSON")
+    options = ImportOptions(
+        kind="clicks", documents=str(corpus), clicks=Clicks(**EASY), on_error="reject",
+        shares=Shares(dev=0, test=0), origin_kind="human",
+    )  # fmt: skip
+    found = import_source(log, tmp_path / "set", options)
+    (only,) = found.dataset.judgments()
+    assert only.origin.kind == "human"
+    assert found.tally.facts() == {
+        "read": 6 + 11,
+        "accepted": 3 + 6,
+        "merged": 1,
+        "rejected": {
+            "broken time": 1,
+            "id of another text": 1,
+            "no id": 1,
+            "no text": 1,
+            "not JSON": 2,
+        },
         "left_out": {"pages without a query": 1},
     }
-    assert len((tmp_path / "rejects.jsonl").read_text().splitlines()) == 2
+    assert len((tmp_path / "set" / "rejects.jsonl").read_text().splitlines()) == 6
     with pytest.raises(BadRecord, match=r"log\.jsonl:4: expected a time|log\.jsonl:6"):
-        list(ClickReader(log, documents=corpus, settings=Clicks(**EASY)).records())
+        list(ClickReader(log, documents=None, settings=Clicks(**EASY)).records())
+
+
+def test_each_event_is_counted_once(tmp_path: Path) -> None:
+    def event(query: str, document: str, position: int | None, event: str) -> dict[str, Any]:
+        return {"query": query, "document": document, "position": position, "event": event,
+                "session": "s"}  # fmt: skip
+
+    rows = [event("q", "a", 1, "impression"), event("q", "b", 2, "impression")]
+    rows += [event("q", "a", None, "click"), event("q", "z", None, "click")]
+    rows += [event("", "a", 1, "impression"), event("", "b", 2, "impression")]
+    log = write_lines(tmp_path / "log.jsonl", *rows)
+    corpus = write_lines(tmp_path / "documents.jsonl", *CORPUS)
+    settings = Clicks(**{**EASY, "least_impressions": 1, "least_clicks": 1})
+    options = ImportOptions(kind="clicks", documents=str(corpus), clicks=settings)
+    tally = import_source(log, tmp_path / "set", options).tally
+    assert tally.facts() == {
+        "read": 6 + 6,
+        "accepted": 3 + 6,
+        "merged": 0,
+        "rejected": {},
+        "left_out": {
+            "clicks on what the page did not show": 1,
+            "rows of pages without a query": 2,
+        },
+    }

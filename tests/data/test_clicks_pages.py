@@ -11,7 +11,6 @@ from making import write_lines
 
 from nearfar.data.clicks.columns import ClickColumns, choose_click_columns
 from nearfar.data.clicks.pages import Page, habits_of, read_pages
-from nearfar.data.clicks.private import personal
 from nearfar.data.notes import Notes
 from nearfar.data.rows import read_rows
 from nearfar.errors import BadRecord, BadSetting
@@ -52,7 +51,7 @@ def as_events(rows: list[dict[str, Any]], first: int = 1) -> list[dict[str, Any]
             "query": row["query"],
             "doc_id": document,
             "rank": place,
-            "clicked": document in row["clicks"],
+            "event": "click" if document in row["clicks"] else "impression",
             "session_id": row["session"],
         }
         for row in rows
@@ -103,6 +102,16 @@ def test_the_same_search_again_is_a_page_of_its_own(tmp_path: Path) -> None:
     assert shapes(read(path)[0]) == [("q", ["a", "b"], ["a"])]  # the click came as an event
 
 
+def test_a_row_of_0_or_1_is_an_impression_and_never_a_click_on_the_page_before(
+    tmp_path: Path,
+) -> None:
+    page = {"query": "q", "shown": ["a", "b"], "clicks": [], "session": "s"}
+    rows = as_events([page, page | {"clicks": ["a"]}])
+    rows = [row | {"event": int(row["event"] == "click")} for row in rows]
+    pages, _ = read(write_lines(tmp_path / "a.jsonl", *rows), clicked="event")
+    assert shapes(pages) == [("q", ["a", "b"], []), ("q", ["a", "b"], ["a"])]
+
+
 def test_a_click_without_a_position_names_the_document(tmp_path: Path) -> None:
     shown = [
         {"q": "x", "document": d, "position": p, "event": "impression", "session": 1}
@@ -140,6 +149,13 @@ def test_numbers_that_are_ids_are_not_taken_for_positions(tmp_path: Path) -> Non
     ]
 
 
+def test_one_stray_click_does_not_turn_all_clicks_into_positions(tmp_path: Path) -> None:
+    rows = [{"query": "q", "shown": [3, 1, 2], "clicks": [click]} for click in (1, 2, 9, 3)]
+    pages, notes = read(write_lines(tmp_path / "a.jsonl", *rows))
+    assert [clicked for *_, clicked in shapes(pages)] == [["1"], ["2"], [], ["3"]]
+    assert notes.left_out == {"clicks on what the page did not show": 1}
+
+
 def test_dwell_is_one_number_a_click(tmp_path: Path) -> None:
     row = {"query": "q", "shown": ["a", "b"], "clicks": ["b", "a"], "dwell": [40, 2]}
     (page,) = read(write_lines(tmp_path / "a.jsonl", row))[0]
@@ -157,20 +173,29 @@ def test_times_are_iso_or_seconds_or_milliseconds(tmp_path: Path, time: Any) -> 
     assert page.time == 1706702400
 
 
-def test_what_names_a_person_is_no_field(tmp_path: Path) -> None:
-    row = PAGES[0] | {"lang": "en", "ip": "1.2.3.4", "note": "call jane@example.org", "user": "u"}
-    (page,), notes = read(write_lines(tmp_path / "a.jsonl", row))
-    assert page.fields == {"lang": "en"}
-    assert notes.left_out == {
-        "values of 'ip' (names a person or a machine)": 1,
-        "values of 'note' that hold an e-mail address": 1,
-    }
+@pytest.mark.parametrize("time", [20240131, "20240131", "2024-01-31"])
+def test_eight_digits_are_a_day(tmp_path: Path, time: Any) -> None:
+    (page,) = read(write_lines(tmp_path / "a.jsonl", PAGES[0] | {"time": time}))[0]
+    assert page.time == 1706659200
+
+
+@pytest.mark.parametrize(
+    ("value", "clicked"), [(2, True), (0.0, False), ("1.0", True), ("0", False), (None, False)]
+)
+def test_a_click_may_be_a_count(tmp_path: Path, value: Any, clicked: bool) -> None:
+    event = as_events(PAGES)[0] | {"event": value}
+    ((page,), _) = read(write_lines(tmp_path / "a.jsonl", event), clicked="event")
+    assert page.results[0].clicked == clicked
 
 
 BROKEN = [
     ({"clicks": 1.5}, "expected an id, a number or an object"),
     ({"shown": [{"text": "no id"}]}, "expected an id, a number or an object"),
     ({"shown": "[1, 2"}, "expected a JSON list in 'shown'"),
+    ({"shown": "[" * 100_000}, "expected a JSON list in 'shown'"),
+    ({"shown": '["\\ud83d"]'}, "expected a JSON list in 'shown'"),
+    ({"shown": '["a\\u0000"]'}, "the text in 'shown' holds a NUL character"),
+    ({"shown": [{"id": "a", "text": "b\0"}]}, "the text in 'shown' holds a NUL character"),
     ({"time": "yesterday"}, "expected a time in 'time'"),
     ({"time": "99999999999999999999"}, "expected a time in 'time'"),
     ({"time": 10**400}, "expected a time in 'time'"),
@@ -196,7 +221,11 @@ def test_a_broken_page_is_named_with_its_line(
         ({"rank": -1}, "expected a whole number of 0 or more as position"),
         ({"rank": None}, "expected a whole number of 0 or more as position"),
         ({"doc_id": ""}, "'doc_id' is missing or empty"),
-        ({"clicked": "maybe"}, "expected 0 or 1, true or false"),
+        ({"event": "maybe"}, "expected 0 or 1, true or false"),
+        ({"event": float("nan")}, "expected 0 or 1, true or false"),
+        ({"event": -1}, "expected 0 or 1, true or false"),
+        ({"event": 10**400}, "expected 0 or 1, true or false"),
+        ({"event": "-1"}, "expected 0 or 1, true or false"),
     ],
 )
 def test_a_broken_event_is_named_with_its_line(
@@ -226,28 +255,6 @@ def test_columns_are_named_or_guessed_or_asked_for(tmp_path: Path) -> None:
     )
     with pytest.raises(BadRecord, match=r"no column 'frag', named as query.*Did you mean 'frage'"):
         read(path, query="frag")
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("write to jane.doe@example.co.uk", "an e-mail address"),
-        ("GB82 WEST 1234 5698 7654 32 balance", "an IBAN"),
-        ("de89370400440532013000", "an IBAN"),
-        ("+49 30 1234567", "a phone number"),
-        ("call 030/1234567", "a phone number"),
-        ("ab12 cdef ghij klmn", ""),
-        ("4111 1111 1111 1111", "a long run of digits"),
-        ("account 123456789", "a long run of digits"),
-        ("iphone 15 pro max 256", ""),
-        ("error 0x80070005", ""),
-        ("meeting 2024-01-31", ""),
-        ("user@ what is that", ""),
-        ("vitamin b12 2024-01-31", ""),
-    ],
-)
-def test_personal_data_is_found(text: str, reason: str) -> None:
-    assert personal(text) == reason
 
 
 def test_a_line_is_json_in_the_end(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from nearfar.data.check import check_dataset
 from nearfar.data.splits import Shares, split_of_group
 from nearfar.errors import BadRecord
 from nearfar.fingerprint import content_id
+from nearfar.records import Query
 
 
 def test_robots_are_left_out_with_all_they_saw(tmp_path: Path) -> None:
@@ -62,10 +63,31 @@ def test_personal_data_is_left_out_and_nobody_is_named_in_what_is_written(
 def test_a_query_of_too_few_people_is_left_out(tmp_path: Path) -> None:
     rows = [page("rare", "ab", "a", user="u")] * 5
     rows += [page("common", "ab", "a", user=f"u{n % 3}") for n in range(5)]
-    rows += [page("unsigned", "ab", "a")] * 3  # where nobody is known, a page is a person
+    rows += [page("sessions", "ab", "a", session=f"s{n}") for n in range(3)]
+    rows += [page("unsigned", "ab", "a")] * 5  # who cannot be told apart may be one
+    rows += [page("half signed", "ab", "a", user=f"u{n}") for n in range(2)]
+    rows += [page("half signed", "ab", "a")] * 2
     records, notes = read(tmp_path, rows, least_people=3)
-    assert set(judged(records)) == {("common", "a"), ("unsigned", "a")}
-    assert notes.left_out["pages of queries of fewer than 3 people"] == 5
+    found = {("common", "a"), ("sessions", "a"), ("half signed", "a")}
+    assert set(judged(records)) == found
+    assert notes.left_out["pages of queries of fewer than 3 people"] == 10
+    with pytest.raises(BadRecord, match=r"all of 4 shown pages were left out.*fewer than 2 people"):
+        read(tmp_path, [page("q", "ab", "a")] * 4, least_people=2)
+
+
+def test_a_query_is_told_as_the_first_person_asked_it(tmp_path: Path) -> None:
+    rows = [page("BUY  Q", "ab", "b", user="g", user_agent="Googlebot/2.1", lang="bot")]
+    rows += [page("Buy q", "ab", "a", user="u", lang="en"), page("buy q", "ab", "a", user="v")]
+    (query,) = [r for r in read(tmp_path, rows)[0] if isinstance(r, Query)]
+    assert (query.content, query.fields, query.source) == ("Buy q", {"lang": "en"}, "log.jsonl:2")
+
+
+@pytest.mark.parametrize("time", ["2024-01-31", "20240131", 1706659200])
+def test_a_log_of_days_tells_no_robot_by_haste(tmp_path: Path, time: object) -> None:
+    rows = [page("q", "ab", "a", user="u", time=time)] * 40
+    records, notes = read(tmp_path, rows)
+    assert ("q", "a") in judged(records)
+    assert not [reason for reason in notes.left_out if "robots" in reason]
 
 
 def of_split(split: str, shares: Shares) -> str:

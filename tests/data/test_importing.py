@@ -1,5 +1,6 @@
 """Any source becomes a dataset, the same one each time, or nothing at all."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,22 @@ def test_a_licence_that_was_corrected_is_taken_without_asking(tmp_path: Path) ->
     again = import_source(source, tmp_path / "set", ImportOptions(licence="CC0-1.0"))
     assert not again.unchanged
     assert again.dataset.manifest["licence"] == "CC0-1.0"
+
+
+def test_a_dataset_of_an_older_version_is_replaced_if_asked(tmp_path: Path) -> None:
+    source = pairs(tmp_path / "a.jsonl")
+    first = import_source(source, tmp_path / "set", ImportOptions())
+    manifest = tmp_path / "set" / "manifest.json"
+    manifest.write_text(json.dumps(first.dataset.manifest | {"format": 1}))
+    with pytest.raises(BadFile, match=r"another version of nearfar stands there.*--replace"):
+        import_source(source, tmp_path / "set", ImportOptions())
+    again = import_source(source, tmp_path / "set", ImportOptions(), replace=True)
+    assert (again.unchanged, again.dataset.digest) == (False, first.dataset.digest)
+
+
+def test_trouble_with_reading_is_not_told_as_trouble_with_writing(tmp_path: Path) -> None:
+    with pytest.raises(BadFile, match=r"xxx: cannot be read .*File name too long"):
+        import_source("x" * 300, tmp_path / "set", ImportOptions())
 
 
 @pytest.mark.parametrize("name", ["diary.txt", "manifest.json"])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from making import write_lines
 
+from nearfar.data.clicks.settings import Clicks
 from nearfar.data.columns import Columns
 from nearfar.data.dataset import Dataset
 from nearfar.data.importing import ImportOptions, ImportSummary, import_source
@@ -177,7 +178,42 @@ def test_the_examples_of_a_label_come_from_training(tmp_path: Path) -> None:
     )
     assert {d.source.partition(".")[0] for d in found.dataset.documents()} == {"train"}
     splits = found.dataset.manifest["splits"]
-    assert (splits["test"]["queries"], splits["train"]["queries"]) == (10, 4)
+    assert (splits["test"]["queries"], splits["train"]["queries"]) == (10, 6)
+
+
+def test_a_label_with_few_training_texts_keeps_some_that_ask(tmp_path: Path) -> None:
+    rows = labelled(1, 25)[:-1]
+    write_lines(tmp_path / "in/train.jsonl", *rows[:5])
+    write_lines(tmp_path / "in/test.jsonl", *rows[5:])
+    found = import_source(tmp_path / "in", tmp_path / "set", ImportOptions(kind="labels"))
+    splits = found.dataset.manifest["splits"]
+    assert (splits["train"]["queries"], splits["test"]["queries"]) == (3, 20)
+    assert {d.source.partition(".")[0] for d in found.dataset.documents()} == {"train"}
+
+
+def test_a_text_that_is_repeated_is_one_text_of_its_label(tmp_path: Path) -> None:
+    found = imported(tmp_path, "labels", *labelled(1, 3) * 10)
+    rows = found.dataset.manifest["rows"]
+    assert (rows["documents"], rows["queries"]) == (1, 2 + 1)
+
+
+def test_out_of_scope_is_told_in_any_case_and_no_label_is_not_it(tmp_path: Path) -> None:
+    rows = [*labelled(1, 4)[:-1], {"text": "what is love?", "intent": "Other"}]
+    found = imported(tmp_path / "1", "labels", *rows, out_of_scope=("Other",))
+    assert {query.content for query in found.dataset.queries()} >= {"what is love?"}
+    assert found.left_out == {"answers of texts out of scope, which have none": 1}
+    assert {d.fields["intent"] for d in found.dataset.documents()} == {"l0"}
+    for missing in ({}, {"intent": None}, {"intent": " "}):
+        with pytest.raises(BadRecord, match=r"a\.jsonl:5: 'intent' is missing or empty"):
+            imported(tmp_path / "2", "labels", *rows[:4], {"text": "what is love?", **missing})
+
+
+def test_columns_that_are_not_named_after_a_language_name_none(tmp_path: Path) -> None:
+    row = {"source": "a cat", "target": "eine Katze"}
+    found = imported(tmp_path / "1", "translations", row).dataset
+    assert not any("lang" in text.fields for text in (*found.queries(), *found.documents()))
+    found = imported(tmp_path / "2", "translations", row | {"target_lang": "de"}).dataset
+    assert [d.fields.get("lang") for d in found.documents()] == ["de"]
 
 
 CHAT = [{"role": "system", "content": "be kind"}, {"role": "customer", "content": "my card"},
@@ -212,11 +248,41 @@ def test_a_chat_is_a_question_and_the_longest_turn_of_an_agent(tmp_path: Path) -
         ({"messages": [{"role": "ghost", "content": "boo"}]}, "expected turns with a role"),
         ({"question": "q", "article": "a", "solved": "perhaps"}, "expected solved or not"),
         ({"messages": [{"role": "agent", "content": "hi"}]}, "'question' is missing or empty"),
+        ({"messages": [*CHAT, {"role": "agent", "content": "a\0b"}]}, "holds a NUL character"),
+        ({"messages": '[{"role": "agent", "content": "\\ud83d"}]'}, "half of a surrogate pair"),
     ],
 )
 def test_a_bad_ticket_is_named(tmp_path: Path, row: dict[str, Any], message: str) -> None:
     with pytest.raises(BadRecord, match=rf"a\.jsonl:1: .*{message}"):
         imported(tmp_path, "tickets", row)
+
+
+def test_a_question_that_begins_like_json_is_a_question(tmp_path: Path) -> None:
+    question = '[{"a":' * 50_000
+    found = imported(tmp_path, "tickets", {"question": question, "article": "Close them."})
+    assert said(found.dataset) == [(question, "Close them.", 1.0)]
+
+
+WITHOUT_USE: list[tuple[str, dict[str, Any], str]] = [
+    ("pairs", {"documents": "corpus.jsonl"}, "pairs has no use for documents. Read .* as clicks"),
+    ("nli", {"clicks": Clicks(eta=2)}, "nli has no use for clicks"),
+    ("clicks", {"columns": Columns(group="g")}, r"no use for columns\.group"),
+    ("clicks", {"keep_splits": False, "group_field": "g"}, "no use for group_field, keep_splits"),
+]
+
+
+@pytest.mark.parametrize(("kind", "options", "message"), WITHOUT_USE)
+def test_an_option_that_a_kind_has_no_use_for_is_refused(
+    tmp_path: Path, kind: str, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(BadSetting, match=message):
+        imported(tmp_path, kind, {"query": "q", "answer": "a"}, **options)
+
+
+@pytest.mark.parametrize("kind", ["clicks", "beir"])
+def test_the_hub_has_no_clicks_and_no_beir_and_is_not_asked(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(BadSetting, match=f"a data set of the hub cannot be read as {kind}"):
+        import_source("hub:org/name", tmp_path / "set", ImportOptions(kind=kind))
 
 
 def test_a_kind_that_is_not_known_is_answered_with_those_there_are(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def test_a_field_that_only_a_late_line_has_is_kept(tmp_path: Path) -> None:
     assert any("late" in r.fields for r in records if not isinstance(r, Judgment))
 
 
-BAD_GRADES = [float("nan"), float("inf"), -1, "good", "", None, [1]]
+BAD_GRADES = [float("nan"), float("inf"), -1, 10**400, "good", "", None, [1]]
 
 
 @pytest.mark.parametrize("grade", BAD_GRADES, ids=str)
@@ -194,6 +194,31 @@ def test_columns_without_a_usual_name_are_listed(tmp_path: Path) -> None:
         BadRecord, match=r"a\.csv:2: no column looks like the query.*frage, antwort"
     ):
         read(path)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+def test_a_header_that_names_a_column_twice_is_refused(tmp_path: Path, name: str) -> None:
+    header, row = "query,answer,answer,,", "q,a,b,,"
+    divider = "," if name == "a.csv" else "\t"
+    path = write_lines(tmp_path / name, *(line.replace(",", divider) for line in (header, row)))
+    with pytest.raises(BadRecord, match=rf"{name}:1: .*'answer' 2 times. Rename"):
+        read(path)
+    path = write_lines(
+        tmp_path / name, *(line.replace(",", divider) for line in ("query,answer,,", "q,a,,"))
+    )
+    assert judgments(read(path)) == [("q", "a", 1.0)]  # columns without a name hold nothing
+
+
+def test_times_finer_than_python_knows_are_rounded_and_far_ones_refused(tmp_path: Path) -> None:
+    texts = {"query": ["q", "r"], "answer": ["a", "b"]}
+    fine = pa.array([1_706_659_200_000_000_001, None], pa.timestamp("ns", "UTC"))
+    pq.write_table(pa.table({**texts, "at": fine}), tmp_path / "a.parquet")
+    queries = [r for r in read(tmp_path / "a.parquet") if isinstance(r, Query)]
+    assert [dict(r.fields) for r in queries] == [{"at": "2024-01-31T00:00:00+00:00"}, {}]
+    far = pa.array([None, 10**12], pa.timestamp("s"))
+    pq.write_table(pa.table({**texts, "at": far}), tmp_path / "b.parquet")
+    with pytest.raises(BadRecord, match=r"b\.parquet:row 2: expected dates of the years 1 to 9999"):
+        read(tmp_path / "b.parquet")
 
 
 def test_a_row_with_too_many_columns_is_named(tmp_path: Path) -> None:

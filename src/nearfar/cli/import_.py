@@ -124,9 +124,12 @@ def import_(
     from nearfar.data.splits import Shares
     from nearfar.lineage.tombstones import returned
 
+    named: dict[str, Any] = {
+        "query": query, "document": document, "fields": tuple(field) if field else None
+    }  # fmt: skip
+    is_clicks = kind == "clicks"  # its columns are other ones, some by the same options
     columns = Columns(
-        query=query,
-        document=document,
+        **({} if is_clicks else named),
         negative=tuple(negative) if negative else None,
         grade=grade,
         query_id=query_id,
@@ -134,7 +137,6 @@ def import_(
         group=group,
         label=label,
         language=language,
-        fields=tuple(field) if field else None,
     )
     more: dict[str, Any] = {"out_of_scope": tuple(out_of_scope)} if out_of_scope else {}
     options = ImportOptions(
@@ -153,7 +155,7 @@ def import_(
         views=tuple(view) if view else ("same",),
         seed=seed,
         documents=documents,
-        **_of_clicks(change or [], query, document, field),
+        **_of_clicks(is_clicks, change or [], named),
         **more,
     )
     with bars() as progress:
@@ -161,7 +163,8 @@ def import_(
     for sentence in found.sentences:
         say(sentence)
     for what, count in [*found.left_out.items(), *_repeats(found.merged)]:
-        say(f"left out: {count:,} {what}")
+        if what not in found.tally.left_out:  # rows are told of next
+            say(f"left out: {count:,} {what}")
     _say_rows(found.tally, folder)
     if again := returned(found.dataset, Path()):
         say(f"{again:,} texts were forgotten in this workspace before (see `nearfar forget`).")
@@ -172,17 +175,25 @@ def import_(
     print(f"{folder}: {rows} ({splits} judgments), {state}.")
 
 
-def _of_clicks(
-    changes: list[str], query: str | None, document: str | None, fields: list[str] | None
-) -> dict[str, Any]:
+def _of_clicks(is_clicks: bool, changes: list[str], named: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of the kind clicks; some columns have options of their own."""
+    if changes and not is_clicks:
+        raise BadSetting("--set: only the kind clicks has further settings. Add --as clicks.")
+    if not is_clicks:
+        return {}
     from nearfar.data.kinds import ReadOptions
-    from nearfar.pipeline.recipe import changed
 
-    found = changed(ReadOptions, changes)
-    named: dict[str, Any] = {
-        "query": query, "document": document, "fields": tuple(fields) if fields else None
-    }  # fmt: skip
+    found = ReadOptions()
+    if changes:
+        for change in changes:
+            if not change.strip().startswith(("clicks.", "click_columns.")):
+                raise BadSetting(
+                    "--set: expected a setting that begins with clicks. or click_columns., got "
+                    f"{change!r}. Others are options of their own: see `nearfar import --help`."
+                )
+        from nearfar.pipeline.recipe import changed  # loads torch
+
+        found = changed(ReadOptions, changes)
     columns = replace(found.click_columns, **{k: v for k, v in named.items() if v is not None})
     return {"clicks": found.clicks, "click_columns": columns}
 

@@ -14,7 +14,8 @@ from nearfar.data.findings import (
     Finding,
     by_severity,
 )
-from nearfar.data.judged import Judged, Texts
+from nearfar.data.judged import Judged
+from nearfar.data.seen import Groups, Texts
 from nearfar.records import Document, Query, Role
 
 _TEXTS_PER_BATCH = 256
@@ -32,7 +33,8 @@ def check_dataset(
     """Return everything that makes a dataset unfit, or worth a second look.
 
     Two texts are the same here if they are so up to case and spaces. Texts are read in
-    batches and not kept: what is remembered of a row is its id and some bytes.
+    batches and not kept: what is remembered of a row is its id and some bytes, of a judgment
+    two numbers.
 
     Args:
         dataset: what to check.
@@ -45,9 +47,10 @@ def check_dataset(
         BadSetting: a cohort is no field of any record.
     """
     counter = CohortCounter(count_tokens, max_tokens, cohorts)
-    documents = _see(dataset.documents(), "document", counter)
-    queries = _see(dataset.queries(), "query", counter)
-    judged = Judged(queries, documents)
+    groups: Groups = {}
+    documents = _see(dataset.documents(), Texts("document", groups), counter)
+    queries = _see(dataset.queries(), Texts("query", groups), counter)
+    judged = Judged(queries, documents, groups)
     for judgment in dataset.judgments():
         judged.see(judgment)
     listed = counter.cohorts()
@@ -63,11 +66,10 @@ def check_dataset(
     return CheckReport(dataset.digest, _with_sources(by_severity(findings), dataset), listed)
 
 
-def _see(texts: Iterator[Document | Query], role: Role, counter: CohortCounter) -> Texts:
-    seen = Texts(role)
+def _see(texts: Iterator[Document | Query], seen: Texts, counter: CohortCounter) -> Texts:
     batch: list[Document | Query]
     while batch := list(islice(texts, _TEXTS_PER_BATCH)):
-        counter.see(batch, role)
+        counter.see(batch, seen.role)
         for text in batch:
             seen.see(text)
     return seen
@@ -79,7 +81,7 @@ def _cut(counter: CohortCounter, texts: Texts) -> Finding:
         f"cut_{plural}",
         "warning",
         counter.cut[texts.role],
-        len(texts.hashes),
+        len(texts),
         f"{plural} longer than the {counter.max_tokens} tokens the model reads",
         "What stands beyond is not learned and not found: divide them, or raise max_tokens.",
         tuple(counter.cut_examples.get(texts.role, ())),

@@ -66,9 +66,9 @@ class Ending:
         self.dropped.add(place)
         self.rejects.tally.accepted -= not before
 
-    def write_judgments(self, states: QueryStates) -> int:
-        """Write the judgments that were not dropped; return how many they are."""
-        written = place = 0
+    def write_judgments(self, states: QueryStates) -> None:
+        """Write the judgments that were not dropped, each with its split."""
+        place = 0
         with self._parquet("judgments", tables.JUDGMENTS) as writer:
             for batch in self.spools.batches("judgments"):
                 if self.dropped:
@@ -79,9 +79,7 @@ class Ending:
                 splits = pa.array(self._splits(batch, states), pa.string())
                 batch = batch.set_column(at, batch.schema.field(at), splits)
                 writer.write_batch(batch)
-                written += batch.num_rows
         self.spools.drop("judgments")
-        return written
 
     def _splits(self, batch: pa.RecordBatch, states: QueryStates) -> list[str]:
         """Return the split of each judgment, and count and digest it on the way."""

@@ -1,7 +1,8 @@
 """Turns a source of any kind that is known into a dataset, once, however often it is asked."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -72,7 +73,7 @@ def import_source(
         BadSetting: an option names what is not there.
     """
     require_replaceable(folder)
-    standing = Dataset.open(folder) if (folder / "manifest.json").is_file() else None
+    standing = _standing(folder, replace)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
@@ -80,7 +81,8 @@ def import_source(
         ) as staging:
             aside = Path(staging) / REJECTS if options.on_error == "reject" else None
             rejects = Rejects(aside)
-            opened = open_source(source, options, rejects)
+            with _reading(source):
+                opened = open_source(source, options, rejects)
             fresh = _written(Path(staging) / "dataset", opened, options, rejects, progress)
             unchanged = _take_place(fresh, folder, standing, replace)
     except OSError as error:
@@ -95,6 +97,42 @@ def import_source(
         merged=dict(dataset.manifest["merged"]),
         tally=rejects.tally,
     )
+
+
+def _standing(folder: Path, replace: bool) -> Dataset | None:
+    """Return the dataset that stands there, if it is of this version.
+
+    Raises:
+        BadFile: it is of another version, and may not be replaced.
+    """
+    if not (folder / "manifest.json").is_file():
+        return None
+    try:
+        return Dataset.open(folder)
+    except BadFile as error:
+        if replace:
+            return None
+        raise BadFile(
+            f"{folder}: a dataset of another version of nearfar stands there. Name another folder, "
+            "or let it be replaced (--replace)."
+        ) from error
+
+
+@contextmanager
+def _reading(source: object) -> Iterator[None]:
+    """Tell trouble with reading from trouble with writing, where a reader has not done so."""
+    try:
+        yield
+    except OSError as error:
+        raise BadFile(
+            f"{source}: cannot be read ({error}). Check the path and its permissions, and the "
+            f"room in {tempfile.gettempdir()}."
+        ) from error
+
+
+def _bundles(opened: Opened) -> Iterator[Bundle]:
+    with _reading(opened.parent["path"]):
+        yield from opened.bundles()
 
 
 def _written(
@@ -120,7 +158,7 @@ def _written(
 def _take_all(writer: DatasetWriter, opened: Opened, rejects: Rejects, progress: Progress) -> None:
     number = told = formulas = 0
     first_formula = ""
-    for bundle in opened.bundles():
+    for bundle in _bundles(opened):
         number += len(bundle.records)
         if number // _RECORDS_PER_NEWS > told:
             told = number // _RECORDS_PER_NEWS
@@ -167,7 +205,7 @@ def _take_place(fresh: Dataset, folder: Path, standing: Dataset | None, replace:
     if standing and standing.digest != fresh.digest and not replace:
         raise BadFile(
             f"{folder}: another dataset stands there ({_size(standing)}; this one has "
-            f"{_size(fresh)}). Name another folder, or ask for it to be replaced."
+            f"{_size(fresh)}). Name another folder, or let it be replaced (--replace)."
         )
     _move(fresh.folder, folder)
     return False

@@ -1,173 +1,118 @@
-"""What a check remembers of texts and judgments, hashes and bits alone, and finds in them."""
+"""What a check remembers of judgments, nine bytes each, and finds in them.
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TypeVar
+Shapes: Q queries, D documents, J judgments. Texts alike are told by the number of their first.
+"""
+
+from array import array
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nearfar.data.findings import EXAMPLES, Example, Finding
-from nearfar.data.spool import short_hash
-from nearfar.records import Document, Judgment, Query, Role, Split
+from nearfar.data.seen import Groups, Texts
+from nearfar.records import Judgment, Split
+
+Ints = NDArray[np.int64]
+Bytes = NDArray[np.uint8]
 
 _MEASURED: dict[Split | None, int] = {"train": 1, "dev": 2, "test": 4}  # aside leaks nothing
-_ANSWER, _NO_ANSWER = 1, 2
+_ANSWER, _NO_ANSWER = 8, 16
 
 
-_Key = TypeVar("_Key", bytes, str)
-
-
-@dataclass
-class Texts:
-    """The texts of one role: a hash for each, the same for texts alike up to case and spaces."""
-
-    role: Role
-    hashes: dict[str, bytes] = field(default_factory=dict)  # by id
-    groups: dict[str, str] = field(default_factory=dict)  # by id, where there is a group
-    empty: list[str] = field(default_factory=list)
-
-    def see(self, text: Document | Query) -> None:
-        """Take note of one more text."""
-        self.hashes[text.id] = short_hash(" ".join(text.content.casefold().split()))
-        if text.group:
-            self.groups[text.id] = text.group
-        if not any(map(str.isalnum, text.content)):
-            self.empty.append(text.id)
-
-    def findings(self) -> Iterator[Finding]:
-        """Yield what can be found in the texts themselves."""
-        plural = "queries" if self.role == "query" else "documents"
-        yield Finding(
-            f"empty_{plural}",
-            "warning",
-            len(self.empty),
-            len(self.hashes),
-            f"{plural} without a letter or a digit",
-            "Fill them in, or remove them from the source.",
-            tuple(Example((id,)) for id in self.empty[:EXAMPLES]),
-            self.role,
-        )
-        times = Counter(self.hashes.values())
-        again = [hash for hash, count in times.items() if count > 1]
-        yield Finding(
-            f"duplicate_{plural}",
-            "warning",
-            sum(times[hash] - 1 for hash in again),
-            len(self.hashes),
-            f"{plural} that repeat the text of another under a different id",
-            "Give one text one id: an answer under two ids counts as wrong under one of them.",
-            tuple(Example(ids) for ids in self.alike(again[:EXAMPLES])),
-            self.role,
-        )
-
-    def alike(self, hashes: Iterable[bytes]) -> list[tuple[str, ...]]:
-        """Return the ids of the texts with each of a few hashes, a few of each."""
-        ids: dict[bytes, list[str]] = {hash: [] for hash in hashes}
-        for id, hash in self.hashes.items():
-            if hash in ids and len(ids[hash]) < EXAMPLES:
-                ids[hash].append(id)
-        return [tuple(found) for found in ids.values()]
-
-
-@dataclass
 class Judged:
-    """The judgments: a few bits for each text, each group and each pair of texts."""
+    """The judgments: the number of either text, and a few bits."""
 
-    queries: Texts
-    documents: Texts
-    pairs: dict[bytes, int] = field(default_factory=dict)
-    query_splits: dict[bytes, int] = field(default_factory=dict)
-    answer_splits: dict[bytes, int] = field(default_factory=dict)
-    group_splits: dict[str, int] = field(default_factory=dict)
-    asked: set[str] = field(default_factory=set)
-    answered: set[str] = field(default_factory=set)
-    seen_splits: set[Split | None] = field(default_factory=set)
+    def __init__(self, queries: Texts, documents: Texts, groups: Groups) -> None:
+        self.queries = queries
+        self.documents = documents
+        self._groups = groups
+        self._query, self._document, self._bits = array("i"), array("i"), array("B")
 
     def see(self, judgment: Judgment) -> None:
         """Take note of one more judgment."""
-        query = self.queries.hashes[judgment.query_id]
-        document = self.documents.hashes[judgment.document_id]
-        bit = _MEASURED.get(judgment.split, 0)
-        self.seen_splits.add(judgment.split)
-        _mark(self.pairs, query + document, _ANSWER if judgment.grade > 0 else _NO_ANSWER)
-        _mark(self.query_splits, query, bit)
-        _mark(self.group_splits, self.queries.groups.get(judgment.query_id, ""), bit)
-        if judgment.grade > 0:
-            self.asked.add(judgment.document_id)
-            self.answered.add(judgment.query_id)
-            _mark(self.answer_splits, document, bit)
-            _mark(self.group_splits, self.documents.groups.get(judgment.document_id, ""), bit)
+        self._query.append(self.queries.number(judgment.query_id))
+        self._document.append(self.documents.number(judgment.document_id))
+        side = _ANSWER if judgment.grade > 0 else _NO_ANSWER
+        self._bits.append(side | _MEASURED.get(judgment.split, 0))
+
+    @cached_property
+    def _arrays(self) -> tuple[Ints, Ints, Bytes]:
+        """Return query, document and bits of each judgment, (J,) each."""
+        query = np.array(self._query, dtype=np.int64)
+        return query, np.array(self._document, dtype=np.int64), np.array(self._bits, dtype=np.uint8)
+
+    @cached_property
+    def _is_answer(self) -> NDArray[np.bool_]:
+        is_answer: NDArray[np.bool_] = (self._arrays[2] & _ANSWER) > 0
+        return is_answer
 
     def findings(self) -> Iterator[Finding]:
         """Yield what can be found in the judgments, but for contradictions."""
-        yield self._leak(
+        query, document, bits = self._arrays
+        answers = document[self._is_answer]
+        yield _leak(
             "query_leaks",
             self.queries,
-            self.query_splits,
+            _marked(self.queries.firsts[query], bits, len(self.queries)),
             "queries asked in more than one of train, dev and test",
             "Keep each in one split, for example by dividing anew by the hash of the groups.",
         )
-        yield self._leak(
+        yield _leak(
             "answer_leaks",
             self.documents,
-            self.answer_splits,
+            _marked(self.documents.firsts[answers], bits[self._is_answer], len(self.documents)),
             "documents that are an answer in more than one of train, dev and test",
             "Give what belongs together one group and divide anew, or read scores as optimistic.",
         )
-        self.group_splits.pop("", None)  # no group
-        groups = _in_several(self.group_splits)
-        yield Finding(
+        yield self._group_leaks()
+        yield from self._gaps()
+
+    def _group_leaks(self) -> Finding:
+        query, document, bits = self._arrays
+        group = np.concatenate(
+            [self.queries.groups[query], self.documents.groups[document[self._is_answer]]]
+        )
+        bits = np.concatenate([bits, bits[self._is_answer]])
+        marks = _marked(group[group >= 0], bits[group >= 0], len(self._groups))
+        groups = _in_several(marks)
+        names = list(self._groups) if len(groups) else []
+        return Finding(
             "group_leaks",
             "warning",
             len(groups),
-            len(self.group_splits),
+            int((marks > 0).sum()),
             "groups that lie in more than one of train, dev and test",
             "Divide anew by the hash of the groups, so that none is both learned and measured.",
-            tuple(Example((g,), _names(self.group_splits[g])) for g in groups[:EXAMPLES]),
-        )
-        yield from self._gaps()
-
-    def _leak(
-        self, name: str, texts: Texts, splits: Mapping[bytes, int], what: str, advice: str
-    ) -> Finding:
-        leaks = _in_several(splits)
-        alike = texts.alike(leaks[:EXAMPLES])
-        return Finding(
-            name,
-            "error" if texts.role == "query" else "warning",
-            len(leaks),
-            len(splits),
-            what,
-            advice,
-            tuple(
-                Example(ids, _names(splits[hash])) for hash, ids in zip(leaks, alike, strict=False)
-            ),
-            texts.role,
+            tuple(Example((names[g],), _splits(marks[g])) for g in groups[:EXAMPLES].tolist()),
         )
 
     def _gaps(self) -> Iterator[Finding]:
-        unasked = [id for id in self.documents.hashes if id not in self.asked]
+        query, document, bits = self._arrays
+        unasked = _never(document[self._is_answer], len(self.documents))
         yield Finding(
             "unasked_documents",
             "note",
             len(unasked),
-            len(self.documents.hashes),
+            len(self.documents),
             "documents that answer no query",
             "They take part as wrong answers; more queries would make more of them.",
-            tuple(Example((id,)) for id in unasked[:EXAMPLES]),
+            tuple(Example((id,)) for id in self.documents.ids(unasked[:EXAMPLES])),
             "document",
         )
-        unanswered = [id for id in self.queries.hashes if id not in self.answered]
+        unanswered = _never(query[self._is_answer], len(self.queries))
         yield Finding(
             "unanswered_queries",
             "warning",
             len(unanswered),
-            len(self.queries.hashes),
+            len(self.queries),
             "queries without an answer",
             "They are not measured; judge a document for them, or remove them.",
-            tuple(Example((id,)) for id in unanswered[:EXAMPLES]),
+            tuple(Example((id,)) for id in self.queries.ids(unanswered[:EXAMPLES])),
             "query",
         )
-        missing = [split for split in _MEASURED if split not in self.seen_splits]
+        missing = [split for split, bit in _MEASURED.items() if not (bits & bit).any()]
         yield Finding(
             "missing_splits",
             "note",
@@ -179,28 +124,52 @@ class Judged:
             tuple(Example((str(split),)) for split in missing),
         )
 
-    def contradicted(self) -> list[bytes]:
-        """Return the pairs of texts that are judged both an answer and no answer."""
-        return [pair for pair, bits in self.pairs.items() if bits == _ANSWER | _NO_ANSWER]
-
     def contradictions(self, judgments: Iterable[Judgment]) -> Finding:
-        """Return the finding about them; `judgments` are read once more, for the examples."""
-        pairs = self.contradicted()
-        sides: dict[bytes, dict[bool, Judgment]] = {pair: {} for pair in pairs[:EXAMPLES]}
-        for judgment in judgments if pairs else ():
-            query = self.queries.hashes[judgment.query_id]
-            pair = query + self.documents.hashes[judgment.document_id]
-            if pair in sides:
-                sides[pair].setdefault(judgment.grade > 0, judgment)
+        """Return the pairs of texts that are judged both an answer and no answer.
+
+        Args:
+            judgments: all of them once more, in the same order, for the examples.
+        """
+        query, document, bits = self._arrays
+        keys = self.queries.firsts[query] * len(self.documents) + self.documents.firsts[document]
+        pairs, pair = np.unique(keys, return_inverse=True)  # (P,) and (J,)
+        sides = _marked(pair, bits, len(pairs)) & (_ANSWER | _NO_ANSWER)
+        both = np.flatnonzero(sides == _ANSWER | _NO_ANSWER)
+        places = [self._places(pair == number) for number in both[:EXAMPLES]]
+        wanted = {place for found in places for place in found}
+        found = {
+            place: judgment
+            for place, judgment in enumerate(judgments if wanted else ())
+            if place in wanted
+        }
         return Finding(
             "contradictions",
             "error",
+            len(both),
             len(pairs),
-            len(self.pairs),
             "pairs of a query and a document judged both an answer and no answer",
             "Decide which holds, and remove the other judgment from the source.",
-            tuple(_both(side[True], side[False]) for side in sides.values()),
+            tuple(_both(found[one], found[other]) for one, other in places),
         )
+
+    def _places(self, of_pair: NDArray[np.bool_]) -> tuple[int, int]:
+        """Return where the first judgment for and the first one against a pair stand."""
+        return int((of_pair & self._is_answer).argmax()), int((of_pair & ~self._is_answer).argmax())
+
+
+def _leak(name: str, texts: Texts, marks: Bytes, what: str, advice: str) -> Finding:
+    leaks = _in_several(marks)
+    examples = leaks[:EXAMPLES].tolist()
+    return Finding(
+        name,
+        "error" if texts.role == "query" else "warning",
+        len(leaks),
+        int((marks > 0).sum()),
+        what,
+        advice,
+        tuple(Example(texts.alike(first), _splits(marks[first])) for first in examples),
+        texts.role,
+    )
 
 
 def _both(answer: Judgment, no_answer: Judgment) -> Example:
@@ -209,13 +178,25 @@ def _both(answer: Judgment, no_answer: Judgment) -> Example:
     return Example(tuple(dict.fromkeys(ids)), f"grade {answer.grade:g} and 0", sources)
 
 
-def _mark(marks: dict[_Key, int], key: _Key, bits: int) -> None:
-    marks[key] = marks.get(key, 0) | bits
+def _marked(numbers: Ints, bits: Bytes, count: int) -> Bytes:
+    """Return for each of the first `count` numbers all bits that go with it."""
+    marks = np.zeros(count, dtype=np.uint8)
+    np.bitwise_or.at(marks, numbers, bits)
+    return marks
 
 
-def _in_several(splits: Mapping[_Key, int]) -> list[_Key]:
-    return [key for key, bits in splits.items() if bits.bit_count() > 1]
+def _in_several(marks: Bytes) -> Ints:
+    """Return the numbers whose bits name more than one split."""
+    several = [bits for bits in range(8) if bits.bit_count() > 1]
+    return np.flatnonzero(np.isin(marks & 7, several))
 
 
-def _names(bits: int) -> str:
+def _never(numbers: Ints, count: int) -> Ints:
+    """Return those of the first `count` numbers that are not there."""
+    there = np.zeros(count, dtype=bool)
+    there[numbers] = True
+    return np.flatnonzero(~there)
+
+
+def _splits(bits: int) -> str:
     return ", ".join(str(split) for split, bit in _MEASURED.items() if bits & bit)

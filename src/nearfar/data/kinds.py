@@ -113,16 +113,23 @@ def open_source(source: str | Path, options: ReadOptions, rejects: Rejects) -> O
 
     Raises:
         BadFile: it is a dataset already, is missing, or cannot be fetched.
-        BadSetting: there is no such kind, or the source cannot be of that kind.
+        BadSetting: there is no such kind, the source cannot be of that kind, or the kind has no
+            use for an option of clicks.
     """
     kind = options.kind
     if kind is not None and kind not in KINDS:
         raise BadSetting(f"kind: there is no kind {kind!r}. There are: {', '.join(KINDS)}.")
+    _require_use(options)
     if source == PYTHON_DOCS:
         return _python_docs(options, rejects)
     if kind == PYTHON_DOCS:
         raise BadSetting(f"{source}: the kind python-docs is the source python-docs itself.")
     if is_hub(source):
+        if kind in (CLICKS, BEIR):
+            raise BadSetting(
+                f"{source}: a data set of the hub cannot be read as {kind}, only files can. Fetch "
+                "its files and name them, or read it as another kind."
+            )
         return _table(fetch(str(source)), options, rejects)
     path = Path(source)
     if path.is_dir() and (path / "manifest.json").is_file() and not kind_of_rows(path):
@@ -140,6 +147,27 @@ def open_source(source: str | Path, options: ReadOptions, rejects: Rejects) -> O
     return _clicks(path, options, rejects) if kind == CLICKS else _table(path, options, rejects)
 
 
+def _require_use(options: ReadOptions) -> None:
+    """Make sure that no option of clicks is given to another kind, or the reverse, in silence."""
+    plain = ReadOptions()
+    of_clicks, of_others = ("documents", "clicks", "click_columns"), ("group_field", "keep_splits")
+    names = of_others if options.kind == CLICKS else of_clicks
+    useless = [name for name in names if getattr(options, name) != getattr(plain, name)]
+    if options.kind == CLICKS:
+        columns = asdict(options.columns)
+        useless += [f"columns.{role}" for role, name in columns.items() if name is not None]
+    if not useless:
+        return
+    advice = (
+        "In clicks, click_columns names the columns, and the hash of a query, or the time, "
+        "decides its split."
+        if options.kind == CLICKS
+        else f"Read the source as {CLICKS} (kind), or leave it out."
+    )
+    who = f"The kind {options.kind}" if options.kind else "A source whose kind is not named"
+    raise BadSetting(f"{who} has no use for {', '.join(useless)}. {advice}")
+
+
 def _clicks(path: Path, options: ReadOptions, rejects: Rejects) -> Opened:
     documents = Path(options.documents) if options.documents else None
     reader = ClickReader(
@@ -148,6 +176,7 @@ def _clicks(path: Path, options: ReadOptions, rejects: Rejects) -> Opened:
         wanted=options.click_columns,
         settings=options.clicks,
         shares=options.shares,
+        kind=options.origin_kind or "click",
         rejects=rejects,
     )
     parent = {"kind": CLICKS, "path": str(path), "settings": asdict(options.clicks)}

@@ -67,6 +67,15 @@ def key_of(id: str) -> Key:
     return id
 
 
+def id_of(key: Key) -> str:
+    """Return the id that a key stands for.
+
+    >>> id_of(key_of("00ff" * 5)), id_of(key_of("a"))
+    ('00ff00ff00ff00ff00ff', 'a')
+    """
+    return key.hex() if isinstance(key, bytes) else key
+
+
 def print_of(id: str, content: str) -> bytes:
     """Return 14 bytes that tell a text from others, or none if its id does so itself."""
     if len(id) == _ID_LENGTH and content_id(content) == id:

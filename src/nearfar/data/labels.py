@@ -6,18 +6,19 @@ away from it as a false negative, and a metric counts every example as the answe
 a query or a document, never both, since it would find itself first.
 
 Which texts become documents is decided by a hash of seed and text, training texts first, so more
-data changes little and nothing depends on the order of the rows.
+data changes little and nothing depends on the order of the rows. At most half of the training
+texts of a label become documents, so that the others can be learned from.
 """
 
 import hashlib
 import heapq
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nearfar.data.columns import Columns
 from nearfar.data.notes import Bundle, Record
+from nearfar.data.rejects import BadRow
 from nearfar.data.rows import Row
 from nearfar.data.table import TableReader, plain, text_of
 from nearfar.errors import BadSetting
@@ -26,6 +27,7 @@ from nearfar.records import Document, Query
 
 OUT_OF_SCOPE = ("oos", "out_of_scope", "out-of-scope", "none")
 
+_HASH_BYTES = 8
 _Place = tuple[bool, bytes]  # training texts first, then by hash
 
 
@@ -53,6 +55,10 @@ class _Smallest:
     def ids(self) -> list[str]:
         """Return the ids, smallest place first."""
         return [id for _, id in sorted(self._heap, reverse=True)]
+
+    def of_training(self) -> int:
+        """Return how many of them are training texts; these are the first."""
+        return sum(-number < 1 << 8 * _HASH_BYTES for number, _ in self._heap)
 
 
 @dataclass
@@ -103,39 +109,47 @@ class LabelsReader(TableReader):
         most = max(1, self.pairs_per_label // self.documents_per_label)
         examples: dict[str, _Smallest] = {}
         askers: dict[tuple[str, str | None], _Smallest] = {}
-        counts: Counter[str] = Counter()
         for row in self._good_rows(
-            lambda row: (text_of(row, columns.query), self._split(row, columns, divided))
+            lambda row: (
+                text_of(row, columns.query),
+                self._split(row, columns, divided),
+                self._label(row, columns),
+            )
         ):
             label = self._label(row, columns)
             if not label:
                 continue
-            counts[label] += 1
             split = self._split(row, columns, divided)
             id = content_id(text_of(row, columns.query))
             place = (split not in (None, "train"), self._hash(id))
-            examples.setdefault(label, _Smallest(self.documents_per_label)).see(place, id)
+            examples.setdefault(label, _Smallest(2 * self.documents_per_label)).see(place, id)
             most_here = most + self.documents_per_label  # as some of them are documents
             askers.setdefault((label, split), _Smallest(most_here)).see((False, place[1]), id)
-        documents = {label: found.ids() for label, found in examples.items()}
-        # A label with few texts still needs one that asks.
-        documents = {
-            label: ids[: max(1, min(len(ids), counts[label] // 2))]
-            for label, ids in documents.items()
-        }
+        documents = {label: self._documents_of(found) for label, found in examples.items()}
         asking: dict[str, set[str]] = {}
         for (label, _), found in askers.items():
             rest = [id for id in found.ids() if id not in documents[label]]
             asking.setdefault(label, set()).update(rest[:most])
         return documents, asking
 
+    def _documents_of(self, found: _Smallest) -> list[str]:
+        """Return the documents of a label: with few texts, half of them still ask."""
+        half = (found.of_training() or len(found.ids())) // 2
+        return found.ids()[: max(1, min(self.documents_per_label, half))]
+
     def _hash(self, id: str) -> bytes:
-        return hashlib.blake2b(f"{self.seed}:{id}".encode(), digest_size=8).digest()
+        return hashlib.blake2b(f"{self.seed}:{id}".encode(), digest_size=_HASH_BYTES).digest()
 
     def _label(self, row: Row, columns: Columns) -> str:
         """Return the label of a row; empty where its text is in the scope of none."""
         label = plain(row, columns.label).strip()
-        return "" if label.casefold() in self.out_of_scope else label
+        if not label:
+            raise BadRow(
+                "no label",
+                f"{row.where}: {columns.label!r} is missing or empty. Fill it in, remove the row, "
+                f"or label texts that have no answer: {', '.join(self.out_of_scope)}.",
+            )
+        return "" if label.casefold() in map(str.casefold, self.out_of_scope) else label
 
     def _row(
         self, row: Row, columns: Columns, divided: bool, documents: dict[str, list[str]],

@@ -184,6 +184,22 @@ def _object(line: str, where: str) -> dict[str, Any]:
     return value
 
 
+def json_in(text: str) -> Any:
+    """Return what a cell of JSON says.
+
+    Raises:
+        ValueError: it is broken or nested too deeply; a UnicodeEncodeError, which is one too: it
+            holds half of a surrogate pair, which is no text.
+    """
+    try:
+        value = json.loads(text)
+        if "\\ud" in text.casefold():
+            json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    return value
+
+
 def tsv_rows(
     path: Path, rejects: Rejects = REFUSE, name: str = ""
 ) -> Iterator[tuple[int, list[str]]]:

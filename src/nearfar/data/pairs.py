@@ -120,7 +120,7 @@ def grade_of(row: Row, column: str | None) -> float:
     value = row.values.get(column)
     try:
         grade = float("nan" if value is None or isinstance(value, list | dict) else value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         grade = math.nan
     if not (math.isfinite(grade) and grade >= 0):
         raise BadRow(

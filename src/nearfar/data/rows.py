@@ -1,6 +1,7 @@
 """Reads rows of named values: JSONL, CSV, TSV, text, Parquet, Arrow; a file, or a folder."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 from nearfar.data.commas import csv_rows
 from nearfar.data.lines import json_lines, numbered_lines, require_file, tsv_rows
 from nearfar.data.rejects import REFUSE, BadRow, Rejects
-from nearfar.errors import BadFile
+from nearfar.errors import BadFile, BadRecord
 from nearfar.records import Split
 
 _ROWS_PER_BATCH = 1_000
@@ -138,7 +139,13 @@ def _tsv_rows(path: Path, name: str, rejects: Rejects) -> Iterator[Row]:
 def _under_header(
     rows: Iterator[tuple[int, list[str]]], name: str, rejects: Rejects
 ) -> Iterator[Row]:
-    _, header = next(rows, (0, []))
+    first, header = next(rows, (0, []))
+    twice = [column for column, times in Counter(header).items() if times > 1 and column]
+    if twice:
+        raise BadRecord(
+            f"{name}:{first}: expected a header that names each column once, found {twice[0]!r} "
+            f"{header.count(twice[0])} times. Rename all but one of them."
+        )
     for number, cells in rows:
         if len(cells) == len(header):
             yield Row(f"{name}:{number}", dict(zip(header, cells, strict=True)))
@@ -199,23 +206,43 @@ def _values(
     batch: pa.RecordBatch, name: str, before: int, rejects: Rejects
 ) -> Iterator[dict[str, Any] | None]:
     """Yield the values of each row, or None for one that was set aside."""
+    batch = _in_microseconds(batch)
     try:
         yield from batch.to_pylist()
         return
-    except UnicodeDecodeError:
+    except (OverflowError, ValueError):
         pass  # one of a thousand: look for it
     for place in range(batch.num_rows):
         row = batch.slice(place, 1)
+        where = f"{name}:row {before + place + 1}"
         try:
             yield row.to_pylist()[0]
         except UnicodeDecodeError as error:
-            where = f"{name}:row {before + place + 1}"
-            problem = BadRow(
-                "not UTF-8",
-                f"{where}: a text is not UTF-8 ({error}). Write it again as UTF-8.",
-            )
-            rejects.take(problem, where, bytes(error.object), line=True)
+            message = f"{where}: a text is not UTF-8 ({error}). Write it again as UTF-8."
+            rejects.take(BadRow("not UTF-8", message), where, bytes(error.object), line=True)
             yield None
+        except (OverflowError, ValueError) as error:
+            message = (
+                f"{where}: expected dates of the years 1 to 9999, found another ({error}). "
+                "Correct the row, or write the column as text."
+            )
+            rejects.take(BadRow("not a date", message), where, str(row), line=True)
+            yield None
+
+
+def _in_microseconds(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return a batch whose times Python can tell: nanoseconds are finer than it knows."""
+    for place, column in enumerate(batch.schema):
+        kind = column.type
+        if pa.types.is_timestamp(kind) and kind.unit == "ns":
+            coarser = pa.timestamp("us", kind.tz)
+        elif pa.types.is_time64(kind) and kind.unit == "ns":
+            coarser = pa.time64("us")
+        else:
+            continue
+        times = batch.column(place).cast(coarser, safe=False)
+        batch = batch.set_column(place, column.with_type(coarser), times)
+    return batch
 
 
 def table_rows(part: Any, name: str, rejects: Rejects) -> Iterator[Row]:

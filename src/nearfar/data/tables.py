@@ -70,7 +70,7 @@ def text_row(text: Document | Query) -> Row:
 
 
 def judgment_row(judgment: Judgment) -> Row:
-    """Return a judgment as one row, its origin spread over four columns."""
+    """Return a judgment as one row, its origin spread over five columns."""
     origin = judgment.origin
     return {
         "query_id": judgment.query_id,

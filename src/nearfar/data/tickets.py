@@ -5,12 +5,12 @@ ticket_id, messages = [{role, content}, ...]      a chat; the answer is the arti
                                                   is one, else the longest turn of an agent
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nearfar.data.columns import Columns
+from nearfar.data.lines import json_in
 from nearfar.data.notes import Bundle, Record
 from nearfar.data.rejects import BadRow
 from nearfar.data.rows import Row
@@ -82,7 +82,13 @@ def _turns(row: Row, column: str | None) -> list[tuple[str, str]] | None:
     value = row.values.get(column or "")
     if isinstance(value, str) and value.lstrip().startswith("[{"):  # a CSV cell of JSON
         try:
-            value = json.loads(value)
+            value = json_in(value)
+        except UnicodeEncodeError as error:
+            raise BadRow(
+                "not Unicode",
+                f"{row.where}: a turn in {column!r} holds half of a surrogate pair, which is not "
+                "Unicode. Write the character whole, or remove it.",
+            ) from error
         except ValueError:
             return None  # a question that begins so
     if not isinstance(value, list):
@@ -100,6 +106,12 @@ def _turn(row: Row, column: str | None, value: object) -> tuple[str, str]:
             "bad turn",
             f"{row.where}: expected turns with a role ({', '.join(sorted(_ASKERS | _AGENTS))}) and "
             f"a text as 'content' in {column!r}, found {value!r:.80}. Correct or remove the turn.",
+        )
+    if "\0" in text:
+        raise BadRow(
+            "NUL byte",
+            f"{row.where}: a turn in {column!r} holds a NUL character, which is no text. Remove "
+            "the character or the turn.",
         )
     return role, text.strip()
 

@@ -27,6 +27,10 @@ _CODES = (
     "ar ara he heb fa pes hi hin bn ben ja jpn ko kor zh cmn zho vi vie th tha id ind el ell ro "
     "ron hu hun sv swe da dan fi fin no nob bg bul"
 )
+_QUERIES = f"translation source src source_text {_CODES} sentence1 text1 query text sentence"
+_DOCUMENTS = f"target tgt target_text xxx xx {_CODES} sentence2 text2 document"
+# What a column may be called that is not named after its language.
+_NO_LANGUAGE = frozenset(f"{_QUERIES} {_DOCUMENTS}".split()) - frozenset(_CODES.split())
 _SAME = "pairs of a text and itself"
 
 
@@ -39,8 +43,8 @@ class TranslationsReader(TableReader):
     )
 
     usual: ClassVar = {
-        "query": f"translation source src source_text {_CODES} sentence1 text1 query text sentence",
-        "document": f"target tgt target_text xxx xx {_CODES} sentence2 text2 document",
+        "query": _QUERIES,
+        "document": _DOCUMENTS,
         "language": "lang language target_lang tgt_lang lang_code",
         "group": "group group_id key parallel_id",
         "grade": "",
@@ -75,7 +79,7 @@ class TranslationsReader(TableReader):
         assert isinstance(query, Query)
         assert isinstance(document, Document)
         more: list[dict[str, Any]] = [
-            {"group": group, "source": row.where, "fields": fields | {"lang": language}}
+            {"group": group, "source": row.where, "fields": fields | _lang(language)}
             for language, _ in sides
         ]
         return [
@@ -85,7 +89,7 @@ class TranslationsReader(TableReader):
         ]
 
     def _sides(self, row: Row, columns: Columns) -> list[tuple[str, str]]:
-        """Return language and text of both sides."""
+        """Return language and text of both sides; "" where the language is not known."""
         value = row.values.get(columns.query or "")
         if isinstance(value, dict):
             inner = Row(row.where, {name: text for name, text in value.items() if text is not None})
@@ -97,8 +101,11 @@ class TranslationsReader(TableReader):
                 )
             return [(str(name), text_of(inner, name)) for name in inner.values]
         return [
-            (str(columns.query), text_of(row, columns.query)),
-            (plain(row, columns.language) or str(columns.document), text_of(row, columns.document)),
+            (_named_after(columns.query), text_of(row, columns.query)),
+            (
+                plain(row, columns.language) or _named_after(columns.document),
+                text_of(row, columns.document),
+            ),
         ]
 
     # -- rows with one key belong together ----------------------------------------------------
@@ -153,3 +160,13 @@ class TranslationsReader(TableReader):
             Query(id=id, content=text, **more),
             self._judgment(row, id, answers[key], 1.0, split),
         ]
+
+
+def _named_after(column: str | None) -> str:
+    """Return the language that a column is called after, or "" if it is called otherwise."""
+    name = column or ""
+    return "" if name.strip().casefold().replace(" ", "_") in _NO_LANGUAGE else name
+
+
+def _lang(language: str) -> dict[str, str]:
+    return {"lang": language} if language else {}

@@ -6,7 +6,7 @@ Mining and training may take turns: the second round mines with the model of the
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,9 @@ class _Walk:
     def import_(self) -> Dataset:
         data = self.recipe.data
         source, facts = identity(data.source, self.recipe_folder)
+        if data.documents:
+            documents, more = identity(data.documents, self.recipe_folder)
+            data, facts = replace(data, documents=str(documents)), [facts, more]
         work = self._stage("import", {"source": facts, "options": asdict(data)})
         folder = work.folder / "dataset"
         if not work.done:
@@ -145,15 +148,15 @@ class _Walk:
         recipe = self.recipe
         if recipe.mining is None:
             return dataset
+        judges = judges_of(recipe)
         facts = {"dataset": dataset.digest, "space": miner.space.fingerprint,
-                 "mining": asdict(recipe.mining),
-                 "asked": [str(recipe.guide), str(recipe.reranker)]}  # fmt: skip
+                 "mining": asdict(recipe.mining), "judges": judges.fingerprints}  # fmt: skip
         work = self._stage(_of_round("mine", number), facts)
         folder = work.folder / "dataset"
         if not work.done:
             with work.work() as result:
                 found = mine_negatives(
-                    miner, dataset, folder, recipe.mining, judges=judges_of(recipe),
+                    miner, dataset, folder, recipe.mining, judges=judges,
                     cache=self.home / "vectors", progress=self.talk.progress, replace=True,
                 )  # fmt: skip
                 result |= asdict(found)

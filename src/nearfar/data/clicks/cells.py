@@ -1,12 +1,12 @@
 """Reads the cells of a search log: lists, ids, positions, clicks, seconds and times."""
 
 import datetime
-import json
 import math
 import re
 from dataclasses import dataclass
 from typing import Any
 
+from nearfar.data.lines import json_in
 from nearfar.data.rejects import BadRow
 from nearfar.data.rows import Row
 
@@ -14,8 +14,10 @@ _IDS = ("id", "_id", "document_id", "doc_id", "docid", "document", "url")
 _TEXTS = ("text", "content", "body")
 _POSITIONS = ("position", "rank", "pos")
 _DWELLS = ("dwell", "dwell_seconds", "seconds", "dwell_time", "dwell_ms", "dwell_time_ms")
-_YES = {"1", "true", "t", "yes", "y", "click", "clicked"}
-_NO = {"", "0", "false", "f", "no", "n", "none", "null", "impression", "view", "show", "shown"}
+_CLICK = {"click", "clicked"}  # the name of an event of its own
+_YES = {"true", "t", "yes", "y", *_CLICK}
+_NO = {"", "false", "f", "no", "n", "none", "null", "impression", "view", "show", "shown"}
+_DAY = re.compile(r"(19|20)\d{6}")  # 20240131
 _MILLISECONDS = 1e11  # seconds since 1970 reach this in the year 5138
 _MICROSECONDS = 1e14
 _LATEST = 253_402_300_799  # the last second of the year 9999
@@ -46,7 +48,7 @@ def listed(row: Row, column: str | None) -> list[Any]:
         return [value]
     if value.lstrip().startswith(("[", "{")):
         try:
-            parsed = json.loads(value)
+            parsed = json_in(value)
         except ValueError as error:
             raise BadRow(
                 "broken list",
@@ -62,9 +64,11 @@ def named_entry(value: Any, where: str, role: str) -> Entry:
     """Return an entry given as an id, a number, or an object.
 
     Raises:
-        BadRow: it is something else, or an object that names no document.
+        BadRow: it is something else, an object that names no document, or holds a NUL character.
     """
     if isinstance(value, str):
+        if "\0" in value:
+            raise _nul(where, role)
         return Entry(id=value.strip())
     if isinstance(value, int) and not isinstance(value, bool):
         return Entry(id=str(value))
@@ -79,6 +83,8 @@ def named_entry(value: Any, where: str, role: str) -> Entry:
             position=None if position is None else _whole(position, where, role),
             dwell=as_dwell(value.get(name), where, name) if name else None,
         )
+        if "\0" in entry.id + entry.text:
+            raise _nul(where, role)
         if entry.id or entry.position is not None:
             return entry
     raise BadRow(
@@ -103,11 +109,7 @@ def as_text(row: Row, column: str | None) -> str:
         )
     text = "" if value is None else str(value).strip()
     if "\0" in text:
-        raise BadRow(
-            "NUL byte",
-            f"{row.where}: the text in {column!r} holds a NUL character, which is no text. "
-            "Remove the character or the row.",
-        )
+        raise _nul(row.where, column or "")
     return text
 
 
@@ -127,18 +129,25 @@ def as_clicked(row: Row, column: str | None) -> bool:
         BadRow: it says neither.
     """
     value = row.values.get(column or "")
-    if value is None or isinstance(value, bool | int | float):
-        return bool(value)
-    word = str(value).strip().casefold()
+    word = "" if value is None else str(value).strip().casefold()
     if word in _YES | _NO:
         return word in _YES
-    if word.isdecimal():
-        return int(word) > 0
+    try:
+        count = math.nan if value is None or isinstance(value, list | dict) else float(value)
+    except (OverflowError, TypeError, ValueError):
+        count = math.nan
+    if math.isfinite(count) and count >= 0:
+        return count > 0
     raise BadRow(
         "broken click",
         f"{row.where}: expected 0 or 1, true or false, click or impression in {column!r}, found "
         f"{value!r:.60}. Correct the row, or name another column with clicked=...",
     )
+
+
+def says_click(row: Row, column: str | None) -> bool:
+    """Tell whether a cell names the event of a click, and is not just the 1 of an impression."""
+    return str(row.values.get(column or "")).strip().casefold() in _CLICK
 
 
 def as_dwell(value: Any, where: str, name: str) -> float | None:
@@ -165,6 +174,8 @@ def as_dwell(value: Any, where: str, name: str) -> float | None:
 def as_time(row: Row, column: str | None) -> float | None:
     """Return a time in seconds since 1970; one without a zone is taken as UTC.
 
+    Eight digits such as 20240131 are a day: as seconds they would lie in 1970.
+
     Raises:
         BadRow: it is neither ISO 8601 nor a number, or before 1970 or after 9999.
     """
@@ -173,6 +184,8 @@ def as_time(row: Row, column: str | None) -> float | None:
         return None
     if isinstance(value, str):
         value = _parsed(value.strip())
+    elif isinstance(value, int) and _DAY.fullmatch(str(value)):
+        value = _parsed(str(value))
     seconds = _seconds(value)
     if 0 <= seconds <= _LATEST:
         return seconds
@@ -184,10 +197,11 @@ def as_time(row: Row, column: str | None) -> float | None:
 
 
 def _parsed(text: str) -> datetime.datetime | float | None:
-    try:
-        return float(text)
-    except ValueError:
-        pass
+    if not _DAY.fullmatch(text):
+        try:
+            return float(text)
+        except ValueError:
+            pass
     try:
         return datetime.datetime.fromisoformat(text)
     except ValueError:
@@ -206,6 +220,14 @@ def _seconds(value: Any) -> float:
             return math.nan  # and too large a whole number to divide, perhaps
         return value / (1e6 if size > _MICROSECONDS else 1e3 if size > _MILLISECONDS else 1)
     return math.nan
+
+
+def _nul(where: str, column: str) -> BadRow:
+    return BadRow(
+        "NUL byte",
+        f"{where}: the text in {column!r} holds a NUL character, which is no text. "
+        "Remove the character or the row.",
+    )
 
 
 def _first(value: dict[str, Any], names: tuple[str, ...]) -> Any:

@@ -1,6 +1,7 @@
 """Which column of a search log holds what: named, or guessed from the usual names and said."""
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,12 +33,16 @@ _NEEDED_OF_PAGES, _NEEDED_OF_EVENTS = ("query", "shown", "clicks"), (*_OF_EVENTS
 # Never kept as a field of a query: they name a person or a machine.
 _PERSONAL = (
     "ip ip_address remote_addr client_ip x_forwarded_for email e_mail mail phone telephone mobile "
-    "name first_name last_name full_name username user_name login account customer customer_id "
-    "account_id cookie cookies device_id token address street latitude longitude lat lon "
-    "user user_id userid uid visitor visitor_id client_id cookie_id person "
-    "session session_id sessionid sid user_agent useragent agent ua"
+    "firstname lastname fullname surname username login account customer ipaddress emailaddress "
+    "cookies token address street latitude longitude lat lon user userid uid visitor person "
+    "session sessionid sid user_agent useragent agent ua"
 )
-PERSONAL = frozenset(_PERSONAL.split())
+_NAMES = frozenset(_PERSONAL.split())
+_PARTS = {"ip", "email", "mail", "phone", "cookie", "name"}  # also within a name
+_WITH_ID = {  # where another part of the name is "id"
+    "user", "customer", "visitor", "client", "person", "member", "employee", "account", "device",
+    "session",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +117,28 @@ def choose_click_columns(
 
 
 def plain_name(name: str) -> str:
-    """Return a column's name as it is compared: small letters, underscores."""
-    return name.strip().casefold().replace("-", "_").replace(" ", "_")
+    """Return a column's name as it is compared: small letters, underscores.
+
+    >>> plain_name("docId"), plain_name("IPAddress"), plain_name("user-agent")
+    ('doc_id', 'ip_address', 'user_agent')
+    """
+    divided = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name.strip())
+    return re.sub(r"[-.\s]+", "_", divided.casefold())
+
+
+def names_someone(name: str) -> bool:
+    """Tell whether a column, by its name, names a person or a machine.
+
+    Rather one column too many: a field that is asked for by name is kept all the same.
+
+    >>> [names_someone(name) for name in ("customerName", "visitorId", "device", "category_id")]
+    [True, True, False, False]
+    """
+    plain = plain_name(name)
+    parts = set(plain.split("_"))
+    if plain.endswith("id") and len(parts) == 1:  # visitorid
+        parts = {plain.removesuffix("id"), "id"}
+    return plain in _NAMES or bool(parts & _PARTS) or ("id" in parts and bool(parts & _WITH_ID))
 
 
 def _guess(role: str, found: Sequence[str], chosen: dict[str, str]) -> str:

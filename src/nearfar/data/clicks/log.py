@@ -2,8 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Iterator
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from nearfar.data.clicks.pages import Page, Result
@@ -24,6 +23,7 @@ class ClickLog:
         self.query_numbers: dict[str, int] = {}  # by id; in order
         self.document_numbers: dict[str, int] = {}  # by id; in order
         self.results = self.clicks = 0
+        # A row for each page: which one counts is only known at the end.
         self._queries = TextSpool(folder / "queries.jsonl")
         self._documents = TextSpool(folder / "documents.jsonl")
         self._text_hashes: dict[str, bytes] = {}
@@ -80,12 +80,8 @@ class ClickLog:
     def _query(self, page: Page) -> int:
         content = " ".join(page.query.split())
         id = content_id(content.casefold())
-        number = self.query_numbers.get(id)
-        if number is None:
-            number = self.query_numbers[id] = len(self.query_numbers)
-            row = {"content": content, "source": page.where, "fields": page.fields}
-            self._queries.add(row)
-        return number
+        self._queries.add({"content": content, "source": page.where, "fields": page.fields})
+        return self.query_numbers.setdefault(id, len(self.query_numbers))
 
     def _keep_text(self, result: Result, where: str) -> None:
         hash = hashlib.blake2b(result.text.encode(), digest_size=16).digest()
@@ -103,15 +99,19 @@ class ClickLog:
 
     def documents(self) -> Iterator[Document]:
         """Yield the documents whose texts the log holds."""
-        for row in self._documents.rows():
+        for _, row in self._documents.rows():
             yield Document(**row)
 
-    def queries(self, numbers: AbstractSet[int]) -> Iterator[Query]:
-        """Yield some of the queries, in order, as they were first asked."""
-        rows = self._queries.rows()
-        for (id, number), row in zip(self.query_numbers.items(), rows, strict=True):
-            if number in numbers:
-                yield Query(id=id, **row)
+    def queries(self, pages: Mapping[int, int]) -> Iterator[Query]:
+        """Yield some of the queries, as some pages asked them.
+
+        Args:
+            pages: the number of the query by that of the page which gives it its wording, its
+                source and its cohorts.
+        """
+        ids = list(self.query_numbers)
+        for page, row in self._queries.rows(pages):
+            yield Query(id=ids[pages[page]], **row)
 
     def where(self, file: int, line: int) -> str:
         """Return where a page stands in the log."""

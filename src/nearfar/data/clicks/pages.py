@@ -14,16 +14,18 @@ from nearfar.data.clicks.cells import (
     as_whole,
     listed,
     named_entry,
+    says_click,
 )
-from nearfar.data.clicks.columns import PERSONAL, ClickColumns, plain_name
+from nearfar.data.clicks.columns import ClickColumns, names_someone
 from nearfar.data.clicks.private import personal
 from nearfar.data.fields import scalar_fields
 from nearfar.data.notes import Notes
-from nearfar.data.rejects import REFUSE, BadRow, Rejects
+from nearfar.data.rejects import REFUSE, BadRow, Rejects, Tally
 from nearfar.data.rows import Row, read_rows
 from nearfar.records import Scalar
 
 _OPEN_PAGES = 10_000  # events of so many pages may lie mixed in a log
+_ON_NOTHING = "clicks on what the page did not show"
 
 
 @dataclass(slots=True)
@@ -35,6 +37,7 @@ class Result:
     text: str = ""  # where the log holds it
     clicked: bool = False
     dwell: float | None = None  # seconds; None: not known
+    apart: bool = False  # a click that is an event of its own, beside that of the impression
 
 
 @dataclass(slots=True)
@@ -72,9 +75,10 @@ def habits_of(rows: Sequence[Row], columns: ClickColumns, notes: Notes) -> Habit
                 numbers.append(as_whole(row, columns.position))
         except BadRow:
             continue  # it is refused or set aside when its turn comes
-    positions = any(click.id not in shown for click, shown in clicked if click.id) and all(
-        click.id.isdecimal() for click, _ in clicked if click.id
-    )
+    named = [(click.id, shown) for click, shown in clicked if click.id]
+    strangers = sum(id not in shown for id, shown in named)
+    # A log may hold a stray click on what was not shown: most of them must be strangers.
+    positions = 2 * strangers > len(named) and all(id.isdecimal() for id, _ in named)
     numbers += [click.position for click, _ in clicked if click.position is not None]
     numbers += [int(click.id) for click, _ in clicked if positions and click.id]
     first = columns.first_position
@@ -103,7 +107,8 @@ def read_pages(
     """Yield the pages of a log, as they come.
 
     Where a row is one event, events of one session and query make a page until a position or
-    an unclicked document comes again; a click may be an event of its own.
+    a document comes again. A click may be an event of its own: it then says `click`, or has no
+    position. A row that says 0 or 1 is an impression.
 
     Raises:
         BadFile: see `read_rows`.
@@ -119,7 +124,7 @@ def read_pages(
                 _fill(page, row, columns, habits, notes)
                 yield page
             else:
-                yield from _gather(gathered, row, columns, habits, notes)
+                yield from _gather(gathered, row, columns, habits, notes, rejects.tally)
         except BadRow as error:
             rejects.take(error, row.where, row.values)
     yield from gathered.values()
@@ -143,7 +148,7 @@ def _fields(row: Row, columns: ClickColumns, notes: Notes) -> dict[str, Scalar]:
         named = {name: row.values.get(name) for name in columns.fields}
         fields = scalar_fields(named, without=set(), notes=notes)
     else:
-        without = columns.used | {n for n in row.values if plain_name(n) in PERSONAL}
+        without = columns.used | {name for name in row.values if names_someone(name)}
         for name in without - columns.used:
             notes.left_out[f"values of {name!r} (names a person or a machine)"] += 1
         fields = scalar_fields(row.values, without=without, notes=notes)
@@ -183,7 +188,7 @@ def _fill(page: Page, row: Row, columns: ClickColumns, habits: Habits, notes: No
         else:
             clicked = by_rank.get(-1 if position is None else position + 1 - habits.first_position)
         if clicked is None:
-            notes.left_out["clicks on what the page did not show"] += 1
+            notes.left_out[_ON_NOTHING] += 1
             continue
         _click(clicked, entry.dwell if entry.dwell is not None else dwell)
 
@@ -216,6 +221,7 @@ def _gather(
     columns: ClickColumns,
     habits: Habits,
     notes: Notes,
+    tally: Tally,
 ) -> Iterator[Page]:
     """Add an event to its page; yield the page that it shows to be whole, if any."""
     event = _event(row, columns, habits)
@@ -225,7 +231,8 @@ def _gather(
         page.rows += 1
         return
     if event.rank == 0:  # a click that only names a document
-        notes.left_out["clicks on what the page did not show"] += 1
+        notes.left_out[_ON_NOTHING] += 1
+        tally.left_out[_ON_NOTHING] += 1
         return
     fresh = _page(row, columns, notes)
     fresh.results.append(event)
@@ -258,6 +265,7 @@ def _event(row: Row, columns: ClickColumns, habits: Habits) -> Result:
             )
     result = Result(id, rank, as_text(row, columns.text))
     if clicked:
+        result.apart = rank == 0 or says_click(row, columns.clicked)
         dwell = row.values.get(columns.dwell or "")
         _click(result, as_dwell(dwell, row.where, columns.dwell or ""))
     return result
@@ -274,7 +282,7 @@ def _clicked_on(page: Page, click: Result) -> bool:
 
 def _joins(page: Page, result: Result) -> bool:
     """Add a result to a page, or its click; False if it must belong to another page."""
-    if result.clicked and _clicked_on(page, result):
+    if result.apart and _clicked_on(page, result):
         return True
     if result.rank == 0 or any(
         there.rank == result.rank or there.id == result.id for there in page.results

@@ -17,7 +17,7 @@ _ROBOT = re.compile(
     r"curl/|wget/|python-|httpx|aiohttp|okhttp|java/|libwww|go-http-client|postman",
     re.IGNORECASE,
 )
-_SECONDS_A_DAY = 86_400
+_SECONDS_AN_HOUR, _SECONDS_A_DAY = 3_600, 86_400
 # A person who clicks four of five results, and has done so fifty times, does not read them.
 _GREEDY_SHARE, _GREEDY_RESULTS = 0.8, 50
 
@@ -78,7 +78,8 @@ def _hasty(pages: Rows, known: Bools, people: int, limit: int) -> Bools:
     """Return who asked too much in some minute."""
     flags = np.zeros(people + 1, dtype=bool)
     timed = known & np.isfinite(pages["time"])
-    if not timed.any():
+    # Times that are all whole hours are days, or rounded: they do not tell minutes apart.
+    if not (pages["time"][timed] % _SECONDS_AN_HOUR).any():
         return flags
     minute = (pages["time"][timed] // 60).astype(np.int64)
     minute -= minute.min()
@@ -103,7 +104,9 @@ def _greedy(spool: ClickSpool, person: Ints, people: int) -> Bools:
 
 
 def rare(pages: Rows, kept: Bools, queries: int, least_people: int) -> Bools:
-    """Return which queries too few different persons asked; a page of nobody known is one more.
+    """Return which queries too few different persons asked.
+
+    All pages of nobody known count as one person more: who cannot be told apart may be one.
 
     Args:
         pages: of the log.
@@ -113,9 +116,7 @@ def rare(pages: Rows, kept: Bools, queries: int, least_people: int) -> Bools:
     """
     if least_people <= 1:
         return np.zeros(queries, dtype=bool)
-    person = pages["person"].astype(np.int64)
-    nobody = np.flatnonzero(person < 0)
-    person[nobody] = (1 << 31) + nobody  # each page without a person is one of its own
-    asked = np.unique((pages["query"][kept].astype(np.int64) << 33) | person[kept]) >> 33
+    person = pages["person"][kept].astype(np.int64) + 1  # 0 is nobody known
+    asked = np.unique((pages["query"][kept].astype(np.int64) << 32) | person) >> 32
     few: Bools = np.bincount(asked, minlength=queries) < least_people
     return few

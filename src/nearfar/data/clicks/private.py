@@ -2,9 +2,11 @@
 
 import re
 
-_MAIL = re.compile(r"[^\s@<>]+@[^\s@<>]+\.\w{2,}")
+# Looked for at the start of a word alone: else a long word would be read once a letter.
+_MAIL = re.compile(r"(?<![^\s@<>])[^\s@<>]+@[^\s@<>]+\.\w{2,}")
 # Two letters, two digits, then groups: real numbers of accounts also pass the check of 97.
-_IBAN = re.compile(r"\b([a-z]{2}\d{2}(?: ?[a-z0-9]){11,30})\b", re.IGNORECASE)
+# ASCII, since [a-z] without case also finds letters such as the dotted capital I.
+_IBAN = re.compile(r"\b([a-z]{2}\d{2}(?: ?[a-z0-9]){11,30})\b", re.IGNORECASE | re.ASCII)
 _DIGITS = re.compile(r"(?<!\w)\+?\(?\d[\d ().\-/]*\d")
 _LONG_RUN = 9  # digits: cards have 13 to 19, accounts 9 or more; a date has 8
 _PHONE = 7  # digits, where the number begins as phone numbers do: +, 00 or 0

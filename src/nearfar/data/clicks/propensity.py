@@ -61,7 +61,7 @@ def estimated_propensities(cells: Cells) -> Propensities:
     each pair, which needs only the mean above to be right. What it does need is that ranks
     vary for reasons other than the clicks themselves. Pairs shown at one rank alone say nothing.
     Ranks with fewer than 20 clicks on such pairs, or that no chain of pairs links to the rest,
-    take the value of the nearest rank that was estimated, the one above first.
+    take the value of the next estimated rank above them, or of the first one.
 
     Raises:
         BadSetting: fewer than two ranks are linked: the log cannot tell rank from relevance.
@@ -147,7 +147,7 @@ def _maximised(pair: Ints, place: Ints, shown: Ints, clicks: Ints) -> tuple[Floa
 
 
 def _spread(used: Ints, found: Floats) -> Floats:
-    """Return a value for every rank: its own, or that of the nearest one, above it first."""
+    """Return a value for every rank: its own, or that of the next one above, or of the first."""
     every = np.arange(DEEPEST + 1)
     above = np.maximum(np.searchsorted(used, every, side="right") - 1, 0)
     values: Floats = found[above]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nearfar.data.clicks.columns import ClickColumns, choose_click_columns
 from nearfar.data.clicks.counts import Cells, Counts
-from nearfar.data.clicks.documents import read_documents
+from nearfar.data.clicks.documents import read_documents, require_documents
 from nearfar.data.clicks.grades import OF_NO_ANSWER, PairGrades, graded
 from nearfar.data.clicks.log import ClickLog
 from nearfar.data.clicks.pages import habits_of, read_pages
@@ -63,16 +63,21 @@ class ClickReader:
     settings: Clicks = field(default_factory=Clicks)
     shares: Shares = field(default_factory=Shares)
     kind: str = "click"
-    rejects: Rejects = field(default_factory=Rejects)  # where broken rows of the log go
+    rejects: Rejects = field(default_factory=Rejects)  # where broken rows go
 
     def bundles(self) -> Iterator[Bundle]:
         """Yield each record alone, since it rests on many rows; raises what `records` raises.
 
-        The rows of the log are counted here, as they are read: none stands for a record.
+        The rows of the log are counted here, as they are read: none stands for a record. A
+        row of `documents` is a document, and whoever takes it counts it.
         """
         for record in self.records():
-            where = record.origin.source if isinstance(record, Judgment) else record.source
-            yield Bundle(where, (record,), again=True)
+            if isinstance(record, Document) and self.documents:
+                raw = {"id": record.id, "text": record.content}
+                yield Bundle(record.source, (record,), raw)
+            else:
+                where = record.origin.source if isinstance(record, Judgment) else record.source
+                yield Bundle(where, (record,), again=True)
 
     def records(self) -> Iterator[Record]:
         """Yield documents, then queries, then judgments.
@@ -83,7 +88,7 @@ class ClickReader:
             BadSetting: the log is too small for the propensities to be estimated.
         """
         if self.documents:  # a wrong path is said now, not after the log was read
-            next(read_documents(self.documents, Notes()), None)
+            require_documents(self.documents, self.rejects)
         columns, tally = self._columns(), self.rejects.tally
         with (
             tempfile.TemporaryDirectory(prefix="nearfar-clicks-") as folder,
@@ -93,8 +98,9 @@ class ClickReader:
             for page in read_pages(self.source, columns, habits, self.notes, self.rejects):
                 left_out = log.add(page)
                 tally.accepted += 0 if left_out else page.rows
-                if left_out:
-                    tally.left_out[left_out] += page.rows
+                if left_out:  # the notes count pages
+                    rows = left_out if columns.shown else f"rows of {left_out}"
+                    tally.left_out[rows] += page.rows
             self._require_texts(log)
             cells, splits = self._counted(log)
             propensities = self._propensities(cells)
@@ -102,7 +108,7 @@ class ClickReader:
             self.notes.left_out.update(unjudged)
             has_text = yield from self._documents(log)
             judged = self._judged(pairs, has_text)
-            yield from log.queries(set(pairs.query[judged].tolist()))
+            yield from log.queries(_first_pages(pairs, judged))
             yield from self._judgments(log, pairs, judged, splits)
 
     def _columns(self) -> ClickColumns:
@@ -175,7 +181,11 @@ class ClickReader:
     def _documents(self, log: ClickLog) -> Generator[Document, None, NDArray[np.bool_]]:
         """Yield all documents; return which of the shown ones have a text."""
         has_text = np.zeros(len(log.document_numbers), dtype=bool)
-        texts = read_documents(self.documents, self.notes) if self.documents else log.documents()
+        texts = (
+            read_documents(self.documents, self.notes, self.rejects)
+            if self.documents
+            else log.documents()
+        )
         for document in texts:
             number = log.document_numbers.get(document.id)
             if number is not None:
@@ -245,6 +255,17 @@ def _counts(log: ClickLog, kept: NDArray[np.bool_]) -> Cells:
             ),
         )
     return counts.cells()
+
+
+def _first_pages(pairs: PairGrades, judged: Ints) -> dict[int, int]:
+    """Return the first page that counts of each judged query: the query by its page.
+
+    Not simply its first page: that may have been a robot's.
+    """
+    first = np.full(int(pairs.query.max()) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(first, pairs.query, pairs.first_page)
+    queries = np.unique(pairs.query[judged])
+    return dict(zip(first[queries].tolist(), queries.tolist(), strict=True))
 
 
 def _facts(pairs: PairGrades, row: int) -> dict[str, Scalar]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -118,12 +118,13 @@ class TextSpool:
         """Keep one more row."""
         self._file.write(json.dumps(row) + "\n")
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield the rows that were kept so far."""
+    def rows(self, wanted: Container[int] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the rows that were kept so far, each with its number; or some of them."""
         self._file.flush()
         with self._path.open(encoding="utf-8") as lines:
-            for line in lines:
-                yield json.loads(line)
+            for number, line in enumerate(lines):
+                if wanted is None or number in wanted:
+                    yield number, json.loads(line)
 
     def close(self) -> None:
         """Let go of the file."""
