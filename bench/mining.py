@@ -6,11 +6,11 @@
 quality: for each seed the same model is trained on the same pairs with the negatives of the batch
 alone, with one mined negative a pair chosen by the defaults, and with one taken without any margin;
 nDCG@10 on test is compared query by query, the mean over seeds first. Texts are cut at 128 tokens,
-and a run is a quarter of a pass: all three see the
-same pairs in the same order.
-speed: `nearfar.mining` and `mine_hard_negatives` on medquad (all pairs as training pairs), same
-encoder, same filter, each in a process of its own, in turn; and whether both took the same
-negatives. Figures land in bench/results/pairs.json.
+and a run is a quarter of a pass: all three see the same pairs in the same order.
+
+speed: `nearfar.mining` and `mine_hard_negatives` on medquad (all train pairs; with a cross-encoder
+100 queries and 2,000 documents), same encoder, same filter, each in a process of its own, in turn;
+and whether both took the same negatives. Figures land in bench/results/pairs.json.
 """
 
 import argparse
@@ -129,10 +129,11 @@ def speed(chosen: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         queries = _beir(place / "medquad", 300 if chosen.quick else None)
-        few = _beir(place / "few", 20 if chosen.quick else 300)
+        few = _beir(place / "few", 20 if chosen.quick else 100, documents=2_000)
         cross = _cross_encoder(place / "cross")
         figures = Figures("mining.py speed", "medquad", not chosen.quick, file=FILE)
         _beside(figures, "encoder alone", place / "medquad", queries, {}, 2, chosen.rounds)
+        figures.write()
         _beside(figures, "with a cross-encoder", place / "few", few,
                 {"cross": str(cross), "depth": 30}, 3, chosen.rounds)  # fmt: skip
         figures.write()
@@ -176,24 +177,32 @@ def _agreement(one: Path, other: Path) -> float:
     return float(shared / most)
 
 
-def _beir(folder: Path, queries: int | None) -> int:
-    """Write medquad anew, all of it to be trained on, each text under one id."""
+def _beir(folder: Path, queries: int | None, documents: int | None = None) -> int:
+    """Write medquad anew, all of it to be trained on, each text under one id.
+
+    Args:
+        folder: where it will stand.
+        queries: the first so many of train; None: all.
+        documents: their answers, and others up to so many; None: all.
+    """
     from nearfar.data.importing import ImportOptions, import_source
     from nearfar.fingerprint import content_id
 
     with tempfile.TemporaryDirectory() as name:
         dataset = import_source(DATA / "medquad", Path(name) / "data", ImportOptions()).dataset
-        documents = {one.id: one.content for one in dataset.documents()}
+        texts = {one.id: one.content for one in dataset.documents()}
         asked = {one.id: one.content for one in dataset.queries()}
         pairs = [j for j in dataset.judgments("train") if j.grade > 0]
     wanted = list(dict.fromkeys(asked[pair.query_id] for pair in pairs))[:queries]
     (folder / "qrels").mkdir(parents=True)
-    for path, texts in (("corpus", documents.values()), ("queries", wanted)):
-        rows = {content_id(text): text for text in texts}
+    chosen = set(wanted)
+    answers = [texts[pair.document_id] for pair in pairs if asked[pair.query_id] in chosen]
+    corpus = [*dict.fromkeys([*answers, *texts.values()])][:documents]
+    for path, some in (("corpus", corpus), ("queries", wanted)):
+        rows = {content_id(text): text for text in some}
         lines = (json.dumps({"_id": id_, "text": text}) for id_, text in rows.items())
         (folder / f"{path}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    chosen = set(wanted)
-    rows = {f"{content_id(asked[p.query_id])}\t{content_id(documents[p.document_id])}\t1"
+    rows = {f"{content_id(asked[p.query_id])}\t{content_id(texts[p.document_id])}\t1"
             for p in pairs if asked[p.query_id] in chosen}  # fmt: skip
     lines = ["query-id\tcorpus-id\tscore", *sorted(rows)]
     (folder / "qrels/train.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
