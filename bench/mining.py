@@ -1,7 +1,7 @@
 """Hard negatives: do they earn their place, and what do they cost beside sentence-transformers 6.2?
 
     python bench/mining.py quality [--sets medquad fairytaleqa] [--seeds 3] [--quick]
-    python bench/mining.py speed [--rounds 2] [--quick]
+    python bench/mining.py speed [--parts encoder cross-encoder] [--rounds 2] [--quick]
 
 quality: for each seed the same model is trained on the same pairs with the negatives of the batch
 alone, with one mined negative a pair chosen by the defaults, and with one taken without any margin;
@@ -128,15 +128,19 @@ def _say(
 def speed(chosen: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        queries = _beir(place / "medquad", 300 if chosen.quick else None)
-        few = _beir(place / "few", 20 if chosen.quick else 100, documents=2_000)
-        cross = _cross_encoder(place / "cross")
-        figures = Figures("mining.py speed", "medquad", not chosen.quick, file=FILE)
-        _beside(figures, "encoder alone", place / "medquad", queries, {}, 2, chosen.rounds)
-        figures.write()
-        _beside(figures, "with a cross-encoder", place / "few", few,
-                {"cross": str(cross), "depth": 30}, 3, chosen.rounds)  # fmt: skip
-        figures.write()
+        for part in chosen.parts:
+            figures = Figures(
+                f"mining.py speed --parts {part}", "medquad", not chosen.quick, file=FILE
+            )
+            if part == "encoder":
+                queries = _beir(place / "all", 300 if chosen.quick else None)
+                _beside(figures, "encoder alone", place / "all", queries, {}, 2, chosen.rounds)
+            else:
+                queries = _beir(place / "few", 20 if chosen.quick else 100, documents=2_000)
+                more = {"cross": str(_cross_encoder(place / "cross")), "depth": 30}
+                _beside(figures, "with a cross-encoder", place / "few", queries, more, 3,
+                        chosen.rounds)  # fmt: skip
+            figures.write()
 
 
 def _beside(
@@ -232,6 +236,7 @@ if __name__ == "__main__":
     parser.add_argument("what", choices=["quality", "speed"])
     parser.add_argument("--sets", nargs="*", default=["medquad", "fairytaleqa"])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--parts", nargs="*", default=["encoder", "cross-encoder"])
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="try it; keep no figures")
     chosen = parser.parse_args()
