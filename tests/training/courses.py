@@ -8,6 +8,9 @@ from tiny import WORDS
 from nearfar.data.dataset import Dataset
 from nearfar.model.text import TextEncoder
 from nearfar.training.course import Course
+from nearfar.training.settings import Training
+
+SETTINGS = Training(pairs_per_step=4, epochs=2, checks=1)
 
 
 def twelve_pairs(folder: Path) -> Dataset:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from courses import drawn, texts_of, twelve_pairs
+from courses import SETTINGS, drawn, texts_of
 from looking import infonce_of
 
 from nearfar.data.dataset import Dataset
@@ -17,28 +17,11 @@ from nearfar.errors import BadFile, BadSetting, Stopped
 from nearfar.losses import LossSettings
 from nearfar.model.text import TextEncoder
 from nearfar.training.batch import Batch
-from nearfar.training.course import Course, Task, open_course
+from nearfar.training.course import Course, Task
 from nearfar.training.learner import Learner
 from nearfar.training.order import Floats
-from nearfar.training.settings import Training
 from nearfar.training.store import TokenStore
 from nearfar.training.train import Hooks, train
-
-SETTINGS = Training(pairs_per_step=4, epochs=2, checks=1)
-
-
-@pytest.fixture(scope="module")
-def other(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return twelve_pairs(tmp_path_factory.mktemp("other") / "d")
-
-
-@pytest.fixture
-def opened(tmp_path: Path, learner: TextEncoder) -> Callable[..., Course]:
-    def opened(*tasks: Task, settings: Training = SETTINGS, where: str = "run") -> Course:
-        (tmp_path / where).mkdir(exist_ok=True)
-        return open_course(tmp_path / where, tasks, settings, learner.tokens)
-
-    return opened
 
 
 @pytest.mark.parametrize(("weight", "share"), [(0.5, 3), (1.0, 6), (3.0, 18), (0.01, 1)])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from courses import drawn, texts_of, twelve_pairs
+from courses import SETTINGS, drawn, texts_of
 from doubles import LETTERS, LetterEncoder
 from tiny import WORDS
 from torch import Tensor
@@ -19,24 +19,7 @@ from nearfar.errors import BadSetting
 from nearfar.model.text import TextEncoder
 from nearfar.progress import Progress, silent
 from nearfar.records import Document, Judgment, Origin, Query, Role
-from nearfar.training.course import Course, Task, open_course
-from nearfar.training.settings import Training
-
-SETTINGS = Training(pairs_per_step=4, epochs=2, checks=1)
-
-
-@pytest.fixture(scope="module")
-def other(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return twelve_pairs(tmp_path_factory.mktemp("other") / "d")
-
-
-@pytest.fixture
-def opened(tmp_path: Path, learner: TextEncoder) -> Callable[..., Course]:
-    def opened(*tasks: Task, settings: Training = SETTINGS, where: str = "run") -> Course:
-        (tmp_path / where).mkdir(exist_ok=True)
-        return open_course(tmp_path / where, tasks, settings, learner.tokens)
-
-    return opened
+from nearfar.training.course import Course, Task
 
 
 class Teacher(LetterEncoder):

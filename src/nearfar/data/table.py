@@ -51,7 +51,7 @@ class TableReader:
             BadFile: the file is missing, damaged, or of a kind that is not read.
             BadRecord: a column is not there; or a row breaks its contract, and is not set aside.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # only a kind knows what its rows mean; this is never opened
 
     def records(self) -> Iterator[Record]:
         """Yield the records alone; raises what `bundles` raises."""

@@ -127,7 +127,8 @@ def _link(path: str | Path, place: str | Path) -> None:
     """Give a file a second name: a copy of the weights of a run would take long, and room."""
     try:
         os.link(path, place, follow_symlinks=False)
-    except (OSError, NotImplementedError):  # not every file system can
+    # OSError: not every file system can. NotImplementedError: nor every system, for a link itself.
+    except (OSError, NotImplementedError):
         shutil.copy2(path, place, follow_symlinks=False)
 
 

@@ -15,8 +15,9 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from nearfar.data.copying import copy_records
 from nearfar.data.dataset import Dataset
-from nearfar.data.writer import DatasetWriter, write_dataset
+from nearfar.data.writer import write_dataset
 from nearfar.errors import BadFile, BadRecord, BadSetting
 from nearfar.fingerprint import content_id
 from nearfar.mining.asking import Asked, Guide, Teacher
@@ -119,7 +120,7 @@ def mine_negatives(
     with room(cache) as place:
         miner = _open_miner(encoder, dataset, known, settings, judges, place, progress)
         with write_dataset(folder, licence=licence, parents=parents, replace=replace) as writer:
-            _copy(dataset, writer)
+            copy_records(dataset, writer)
             done = 0
             for chunk in _query_chunks(dataset, known.mined_for):
                 for judgment in miner.mine(chunk):
@@ -269,15 +270,6 @@ def _parent(dataset: Dataset, encoder: Encoder, settings: Mining, judges: Judges
             **asdict(settings),
         },
     }
-
-
-def _copy(dataset: Dataset, writer: DatasetWriter) -> None:
-    for document in dataset.documents():
-        writer.add_document(document)
-    for query in dataset.queries():
-        writer.add_query(query)
-    for judgment in dataset.judgments():
-        writer.add_judgment(judgment)
 
 
 def _query_chunks(dataset: Dataset, ids: AbstractSet[str]) -> Iterator[list[Query]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from nearfar.data.commas import csv_rows
+from nearfar.data.copying import copy_records
 from nearfar.data.dataset import Dataset
 from nearfar.data.formulas import csv_safe
 from nearfar.data.writer import write_dataset
@@ -128,14 +129,11 @@ def apply_sheet(
               "marked_with": {"sheet": path.name, "sha256": file_sha256(path)}}  # fmt: skip
     licence = str(dataset.manifest.get("licence", "unknown"))
     with write_dataset(folder, licence=licence, parents=[parent], replace=replace) as writer:
-        for document_ in dataset.documents():
-            writer.add_document(document_)
-        for query_ in dataset.queries():
-            writer.add_query(query_)
-        for judgment in dataset.judgments():
-            pair = (judgment.query_id, judgment.document_id)
-            if pair not in marks or judgment.origin.kind != "mined":
-                writer.add_judgment(judgment)
+        copy_records(
+            dataset,
+            writer,
+            keep=lambda j: j.origin.kind != "mined" or (j.query_id, j.document_id) not in marks,
+        )
         for (query, document), (line, mark) in marks.items():
             origin = Origin(kind="human", source=f"{path.name}:{line}", by=by)
             writer.add_judgment(Judgment(query_id=query, document_id=document, grade=float(mark),

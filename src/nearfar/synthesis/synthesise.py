@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from nearfar.data.copying import copy_records
 from nearfar.data.dataset import Dataset
 from nearfar.data.spool import short_hash
 from nearfar.data.writer import DatasetWriter, require_replaceable, write_dataset
@@ -164,7 +165,7 @@ class _Making:
         with write_dataset(
             self.folder, licence=licence, parents=self._parents(), replace=self.run.replace
         ) as writer:
-            _copy(self.dataset, writer)
+            copy_records(self.dataset, writer)
             for candidate, rank in ranked:
                 self._add(writer, candidate, rank)
                 kept += 1
@@ -235,15 +236,6 @@ class _Making:
             f"{self.tally.written:,} written ({', '.join(counts)}). Loosen the filters, or look at "
             "what was written."
         )
-
-
-def _copy(dataset: Dataset, writer: DatasetWriter) -> None:
-    for document in dataset.documents():
-        writer.add_document(document)
-    for query in dataset.queries():
-        writer.add_query(query)
-    for judgment in dataset.judgments():
-        writer.add_judgment(judgment)
 
 
 def _require_free(folder: Path, dataset: Dataset, replace: bool) -> None:
