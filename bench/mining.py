@@ -55,9 +55,10 @@ def _quality_of(name: str, seeds: int, quick: bool) -> None:
                 seconds[variant].append(round(spent))
                 print(f"  {name} seed {seed} {variant}: nDCG@10 {values.mean():.4f}, "
                       f"{spent:.0f} CPU s", flush=True)  # fmt: skip
-    figures = Figures(f"mining.py quality --sets {name}", name, not quick, file=FILE)
-    _say(figures, name, kept, seconds, clusters)
-    figures.write()
+            # After every seed: what took hours is not lost when the last one is cut off.
+            figures = Figures(f"mining.py quality --sets {name}", name, not quick, file=FILE)
+            _say(figures, name, kept, seconds, clusters)
+            figures.write()
 
 
 def _mined(dataset: Any, folder: Path, settings: dict[str, Any] | None, cache: Path) -> Any:

@@ -1,5 +1,6 @@
 """Small worlds for tests. Nothing here touches the network."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,15 @@ torch.set_num_threads(1)
 @pytest.fixture(autouse=True)
 def _same_dice_for_every_test() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Servers of these tests speak plain HTTP; reading all certificates takes 30 ms a client."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("SSL_CERT_FILE", raising=False)
+        patch.setenv("SSL_CERT_DIR", str(tmp_path_factory.mktemp("none")))
+        yield
 
 
 @pytest.fixture

@@ -3,10 +3,11 @@
 import sys
 from pathlib import Path
 
-from town import llm, synthesis
+from llm_server import llm
+from town import synthesis
 
 from nearfar.data.dataset import Dataset
-from nearfar.synthesis.endpoints import open_endpoint
+from nearfar.llm.endpoints import open_endpoint
 from nearfar.synthesis.synthesise import Run, synthesise
 
 

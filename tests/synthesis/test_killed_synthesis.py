@@ -8,8 +8,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from llm_server import Server, served
-from town import FakeClock, llm, synthesis, synthetic, town
+from llm_server import FakeClock, Server, llm, served
+from town import synthesis, synthetic, town
 
 from nearfar.synthesis.synthesise import Run, journal_of, synthesise
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from town import PRICES, llm
+from llm_server import PRICES, llm
 
 from nearfar.errors import BadFile
 from nearfar.synthesis.journal import Paid, open_journal

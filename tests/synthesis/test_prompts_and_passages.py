@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from llm_server import Server, served
-from town import PRICES, FakeClock, llm, synthesis, town
+from llm_server import PRICES, FakeClock, Server, llm, served
+from town import synthesis, town
 
 from nearfar.data.dataset import Dataset
 from nearfar.errors import BadRecord, BadSetting
+from nearfar.llm.client import Client
 from nearfar.records import Document
-from nearfar.synthesis.client import Client
 from nearfar.synthesis.estimate import estimate
 from nearfar.synthesis.passages import choose_documents, example_queries, pieces
 from nearfar.synthesis.plain import Keywords, first_heading

@@ -5,13 +5,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from llm_server import Server, served
-from town import PRICES, FakeClock, llm, synthesis, synthetic, town
+from llm_server import PRICES, FakeClock, Server, llm, served
+from town import synthesis, synthetic, town
 
 from nearfar.data.dataset import Dataset
 from nearfar.errors import BadFile, BadRecord, BadSetting, Stopped
-from nearfar.synthesis.endpoints import open_endpoint
-from nearfar.synthesis.llm import NoAnswer
+from nearfar.llm.endpoints import open_endpoint
+from nearfar.llm.messages import NoAnswer
 from nearfar.synthesis.settings import Synthesis
 from nearfar.synthesis.synthesise import Run, SynthesisSummary, journal_of, synthesise
 

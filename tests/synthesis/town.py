@@ -1,32 +1,12 @@
 """A small collection: some documents have queries, some belong to dev or test, the rest is free."""
 
-import threading
 from pathlib import Path
 
 from nearfar.data.dataset import Dataset
 from nearfar.data.writer import write_dataset
+from nearfar.llm.settings import LlmSettings
 from nearfar.records import Document, Judgment, Origin, Query, Split
-from nearfar.synthesis.settings import Filters, LlmSettings, Synthesis
-
-PRICES = {"input_usd_per_million_tokens": 1_000.0, "output_usd_per_million_tokens": 5_000.0}
-
-
-class FakeClock:
-    """Time that passes only where someone waits for it."""
-
-    def __init__(self) -> None:
-        self.time = 0.0
-        self.waits: list[float] = []
-        self._lock = threading.Lock()
-
-    def now(self) -> float:
-        with self._lock:
-            return self.time
-
-    def wait(self, seconds: float, over: threading.Event) -> None:
-        with self._lock:
-            self.time += seconds
-            self.waits.append(seconds)
+from nearfar.synthesis.settings import Filters, Synthesis
 
 
 def human(query: str, document: str, split: Split, grade: float = 1.0) -> Judgment:
@@ -56,12 +36,6 @@ def town(folder: Path, free: int = 6, same: int = 0) -> Dataset:
             writer.add_judgment(human("q-smith", f"h{place}", "train", grade=0.0))
         writer.add_judgment(human("q-mayor", "mayor", "test"))
     return Dataset.open(folder)
-
-
-def llm(address: str, **facts: object) -> LlmSettings:
-    known = {"model": "m", "base_url": address, "timeout_seconds": 5.0, "api": "openai"}
-    known |= {"base_url": f"{address}/v1"} if facts.get("api", "openai") == "openai" else {}
-    return LlmSettings(**(known | facts))  # type: ignore[arg-type]
 
 
 def synthesis(llm: LlmSettings, **facts: object) -> Synthesis:

@@ -191,7 +191,7 @@ def _of_clicks(is_clicks: bool, changes: list[str], named: dict[str, Any]) -> di
                     "--set: expected a setting that begins with clicks. or click_columns., got "
                     f"{change!r}. Others are options of their own: see `nearfar import --help`."
                 )
-        from nearfar.pipeline.recipe import changed  # loads torch
+        from nearfar.pipeline.settings import changed
 
         found = changed(ReadOptions, changes)
     columns = replace(found.click_columns, **{k: v for k, v in named.items() if v is not None})

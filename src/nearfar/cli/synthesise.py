@@ -11,10 +11,11 @@ from nearfar.cli.options import DatasetFolder, MaxTokens, Replace
 
 if TYPE_CHECKING:
     from nearfar.data.dataset import Dataset
+    from nearfar.llm.messages import Endpoint
+    from nearfar.llm.settings import LlmSettings
     from nearfar.model.encoder import Encoder
     from nearfar.progress import Progress
-    from nearfar.synthesis.llm import Endpoint
-    from nearfar.synthesis.settings import LlmSettings, Synthesis
+    from nearfar.synthesis.settings import Synthesis
     from nearfar.synthesis.synthesise import Paying, SynthesisSummary
 
 _KEYS = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY"}
@@ -93,7 +94,8 @@ def synthesise(
     from nearfar.cli.talking import bars, say, stoppable
     from nearfar.data.dataset import Dataset
     from nearfar.errors import BadSetting
-    from nearfar.synthesis.settings import Filters, LlmSettings, Synthesis
+    from nearfar.llm.settings import LlmSettings
+    from nearfar.synthesis.settings import Filters, Synthesis
     from nearfar.synthesis.synthesise import Run, journal_of
     from nearfar.synthesis.synthesise import synthesise as write
 
@@ -161,7 +163,7 @@ def _judge(name: str, max_tokens: int | None) -> "Encoder":
 
 def _endpoint(llm: "LlmSettings", stack: ExitStack, *, without_key: bool) -> "Endpoint | None":
     from nearfar.errors import BadSetting
-    from nearfar.synthesis.endpoints import open_endpoint
+    from nearfar.llm.endpoints import open_endpoint
 
     name = _KEYS[llm.wire_format]
     key = os.environ.get(name) or None
@@ -184,7 +186,7 @@ def _estimate(
 ) -> None:
     from nearfar.cli.talking import say
     from nearfar.errors import BadSetting
-    from nearfar.synthesis.client import Client
+    from nearfar.llm.client import Client
     from nearfar.synthesis.estimate import estimate
     from nearfar.synthesis.journal import open_journal
     from nearfar.synthesis.plan import make_plan

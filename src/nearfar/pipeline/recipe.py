@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 from nearfar.data.importing import ImportOptions
 from nearfar.errors import BadFile, BadSetting
@@ -13,10 +13,8 @@ from nearfar.losses import LossSettings
 from nearfar.mining.settings import Mining
 from nearfar.model.cross_encoder import CrossSettings
 from nearfar.model.text import TextSettings
-from nearfar.pipeline.settings import settings_from
+from nearfar.pipeline.settings import apply_change, changed, settings_from
 from nearfar.training.settings import Training
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +108,7 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     except ValueError as error:  # not TOML, or not UTF-8
         raise BadSetting(f"{path}: expected TOML in UTF-8 ({error}).") from error
     for change in changes:
-        _apply(table, change)
+        apply_change(table, change)
     return settings_from(Recipe, table, where=str(path))
 
 
@@ -121,30 +119,3 @@ def free_settings(changes: Sequence[str]) -> FreeSettings:
         BadSetting: names the key, what was found and what is allowed.
     """
     return changed(FreeSettings, changes)
-
-
-def changed(kind: type[T], changes: Sequence[str]) -> T:
-    """Return settings of a kind that has a default for everything, with some changes.
-
-    Raises:
-        BadSetting: names the key, what was found and what is allowed.
-    """
-    table: dict[str, Any] = {}
-    for change in changes:
-        _apply(table, change)
-    return settings_from(kind, table, where="--set")
-
-
-def _apply(table: dict[str, Any], change: str) -> None:
-    key, equals, text = change.partition("=")
-    if not equals:
-        raise BadSetting(f"Expected KEY=VALUE such as training.seed=1, got {change!r}.")
-    *parents, name = key.strip().split(".")
-    for parent in parents:
-        table = table.setdefault(parent, {})
-        if not isinstance(table, dict):
-            raise BadSetting(f"{change!r}: {parent} is a setting, not a table of settings.")
-    try:
-        table[name] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        table[name] = text.strip()  # a bare word is a string

@@ -1,8 +1,9 @@
 """From a TOML table to frozen settings: unknown keys are refused with the nearest name."""
 
 import difflib
+import tomllib
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, TypeVar
 
@@ -41,6 +42,38 @@ def settings_from(kind: type[T], table: Mapping[str, Any], *, where: str, key: s
         return kind(**values)
     except BadSetting as error:  # a setting that checks itself does not know its file
         raise BadSetting(f"{where}: {error}") from error
+
+
+def changed(kind: type[T], changes: Sequence[str]) -> T:
+    """Return settings of a kind that has a default for everything, with some changes.
+
+    Raises:
+        BadSetting: names the key, what was found and what is allowed.
+    """
+    table: dict[str, Any] = {}
+    for change in changes:
+        apply_change(table, change)
+    return settings_from(kind, table, where="--set")
+
+
+def apply_change(table: dict[str, Any], change: str) -> None:
+    """Put a change such as "training.seed=1" into a table of tables.
+
+    Raises:
+        BadSetting: it is no change, or names a setting as if it were a table.
+    """
+    key, equals, text = change.partition("=")
+    if not equals:
+        raise BadSetting(f"Expected KEY=VALUE such as training.seed=1, got {change!r}.")
+    *parents, name = key.strip().split(".")
+    for parent in parents:
+        table = table.setdefault(parent, {})
+        if not isinstance(table, dict):
+            raise BadSetting(f"{change!r}: {parent} is a setting, not a table of settings.")
+    try:
+        table[name] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        table[name] = text.strip()  # a bare word is a string
 
 
 def _value(hint: Any, value: Any, *, where: str, key: str) -> Any:

@@ -9,11 +9,11 @@ from typing import Literal
 
 from nearfar.errors import Stopped
 from nearfar.fingerprint import fingerprint
+from nearfar.llm.client import Client
+from nearfar.llm.limits import LimitReached
+from nearfar.llm.messages import Answer, NoAnswer, Usage
 from nearfar.progress import Progress, silent
-from nearfar.synthesis.client import Client
 from nearfar.synthesis.journal import Journal, Paid
-from nearfar.synthesis.limits import LimitReached
-from nearfar.synthesis.llm import Answer, NoAnswer, Usage
 from nearfar.synthesis.passages import Passage
 from nearfar.synthesis.prompts import Prompt, parse
 from nearfar.synthesis.settings import Synthesis

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nearfar.errors import BadFile
-from nearfar.synthesis.llm import Stop
-from nearfar.synthesis.settings import LlmSettings
+from nearfar.llm.messages import Stop
+from nearfar.llm.settings import LlmSettings
 
 _BEGINNING = b'{"key": "'  # of each line that `Journal.add` writes
 

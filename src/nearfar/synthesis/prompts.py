@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nearfar.fingerprint import content_id
-from nearfar.synthesis.llm import Message
+from nearfar.llm.messages import Message
 
 STYLES = {
     "question": "Each is one complete question, as a person would type it.",

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nearfar.errors import BadSetting
-from nearfar.synthesis.llm import Answer, Endpoint, Hiccup, Message, NoAnswer, Stop, Usage
-from nearfar.synthesis.settings import LlmSettings
+from nearfar.llm.messages import Answer, Endpoint, Hiccup, Message, NoAnswer, Stop, Usage
+from nearfar.llm.settings import LlmSettings
 
 _ADDRESSES = {"anthropic": "https://api.anthropic.com", "openai": "https://api.openai.com/v1"}
 _NO_KEY = "none"  # the SDKs insist on one; servers of one's own mostly do not

@@ -5,9 +5,9 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from nearfar.synthesis.limits import Clock, Pace, Purse, RealClock
-from nearfar.synthesis.llm import Answer, Endpoint, Hiccup, Message, NoAnswer, Usage, most_tokens
-from nearfar.synthesis.settings import LlmSettings
+from nearfar.llm.limits import Clock, Pace, Purse, RealClock
+from nearfar.llm.messages import Answer, Endpoint, Hiccup, Message, NoAnswer, Usage, most_tokens
+from nearfar.llm.settings import LlmSettings
 
 _FIRST_WAIT_SECONDS = 0.5  # doubled with each try
 _LONGEST_WAIT_SECONDS = 30.0

@@ -5,14 +5,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from llm_server import Server, served
-from town import PRICES, FakeClock, llm
+from llm_server import PRICES, FakeClock, Server, llm, served
 
 from nearfar.errors import BadSetting
-from nearfar.synthesis.client import Client
-from nearfar.synthesis.endpoints import open_endpoint
-from nearfar.synthesis.limits import LimitReached
-from nearfar.synthesis.llm import Message, NoAnswer, Usage, most_tokens
+from nearfar.llm.client import Client
+from nearfar.llm.endpoints import open_endpoint
+from nearfar.llm.limits import LimitReached
+from nearfar.llm.messages import Message, NoAnswer, Usage, most_tokens
 from nearfar.synthesis.prompts import prompt
 
 PROMPT = prompt("question", 2, language="", examples=[])

@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from nearfar.synthesis.endpoints import open_endpoint
-from nearfar.synthesis.llm import Endpoint
-from nearfar.synthesis.settings import LlmSettings
+from nearfar.llm.endpoints import open_endpoint
+from nearfar.llm.messages import Endpoint
+from nearfar.llm.settings import LlmSettings
 
 # What goes wrong with the request of that number (from 0) about that passage; "" for nothing.
 Trouble = Callable[[int, str], str]
 ERRORS = {str(status): status for status in (400, 401, 404, 408, 429, 500, 502, 503, 504, 524, 529)}
 SLOW_SECONDS = 0.15
+PRICES = {"input_usd_per_million_tokens": 1_000.0, "output_usd_per_million_tokens": 5_000.0}
 
 
 @dataclass
@@ -142,3 +143,27 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         pass
+
+
+def llm(address: str, **facts: object) -> LlmSettings:
+    known = {"model": "m", "base_url": address, "timeout_seconds": 5.0, "api": "openai"}
+    known |= {"base_url": f"{address}/v1"} if facts.get("api", "openai") == "openai" else {}
+    return LlmSettings(**(known | facts))  # type: ignore[arg-type]
+
+
+class FakeClock:
+    """Time that passes only where someone waits for it."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+        self.waits: list[float] = []
+        self._lock = threading.Lock()
+
+    def now(self) -> float:
+        with self._lock:
+            return self.time
+
+    def wait(self, seconds: float, over: threading.Event) -> None:
+        with self._lock:
+            self.time += seconds
+            self.waits.append(seconds)

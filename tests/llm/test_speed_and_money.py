@@ -6,9 +6,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from town import FakeClock
+from llm_server import FakeClock
 
-from nearfar.synthesis.limits import LimitReached, Pace, Purse
+from nearfar.llm.limits import LimitReached, Pace, Purse
 
 OVER = threading.Event()
 

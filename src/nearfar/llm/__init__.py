@@ -1,0 +1,1 @@
+"""Asking a language model: wire formats, tries, speed, money."""
