@@ -114,7 +114,7 @@ def test_each_task_has_its_own_loss_and_temperature(
     for step in range(8):
         task, batch = course[step]
         learned = learns.learn(step, (task, 0, 1), batch, course.stores[task])
-        q, d = learned.vectors[batch.query], learned.vectors[batch.document]
+        q, d = learned.outputs[batch.query], learned.outputs[batch.document]
         edges = batch.edges
         cosines = (q[edges.query] * d[edges.document]).sum(1)
         expected = {
@@ -123,7 +123,9 @@ def test_each_task_has_its_own_loss_and_temperature(
             2: lambda: infonce_of(q, d, edges, 0.7),  # noqa: B023
         }[task]()
         assert learned.loss == pytest.approx(expected, abs=1e-5)
-        assert learned.temperature == (None if task == 1 else pytest.approx((0.2, 0, 0.7)[task]))
+        assert learned.numbers.get("temperature") == (
+            None if task == 1 else pytest.approx((0.2, 0, 0.7)[task])
+        )
         seen.add(task)
     assert seen == {0, 1, 2}
 

@@ -41,7 +41,7 @@ def first(
     learns = Learner(learner, [LossSettings(temperature=TEMPERATURE)], settings, course.steps)
     _, batch = course[0]
     learned = learns.learn(0, (0, 0, 1), batch, course.stores[0])
-    return batch, learned.vectors, learned.loss
+    return batch, learned.outputs, learned.loss
 
 
 @pytest.mark.parametrize("chunk", [1, 10_000])  # both looks in one chunk, or each in its own

@@ -4,7 +4,6 @@ Of several processes the first alone writes.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,9 @@ import numpy as np
 
 from nearfar.model.text import TextEncoder
 from nearfar.training import log, ranks
-from nearfar.training.batch import Batch
-from nearfar.training.diagnosis import Watch, diagnose
-from nearfar.training.learner import Learned
+from nearfar.training.diagnosis import Watch
+from nearfar.training.lesson import Learned
 from nearfar.training.rate import flops_of, matrix_rate
-from nearfar.training.store import TokenStore
 from nearfar.training.trackers import Trackers, open_trackers
 
 
@@ -54,34 +51,25 @@ class Diary:
         self._trackers.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What one batch of a step has shown."""
-
-    batch: Batch
-    store: TokenStore
-    learned: Learned
-
-
-def row_of(shown: Sequence[Shown], encoder: TextEncoder, seconds: float) -> dict[str, Any]:
+def row_of(shown: Sequence[Learned], model: TextEncoder, seconds: float) -> dict[str, Any]:
     """Return what the batches of a step have shown; numbers are means over the batches.
 
     Of them, `utilisation` is the share of the machine's measured rate of matrix products that
     the step's forward and backward passes made use of, 0 to 1.
     """
-    lengths = [one.store.lengths[one.batch.texts] for one in shown]
-    pairs = sum(one.batch.pairs for one in shown)
-    tokens = int(sum(each.sum() for each in lengths))
-    flops = sum(flops_of(encoder.network.transformer, each) for each in lengths)
-    rate = matrix_rate(encoder.precision, encoder.device) * ranks.count()
+    tokens = int(sum(one.lengths.sum() for one in shown))
+    flops = sum(flops_of(model.network.transformer, one.lengths) for one in shown)
+    rate = matrix_rate(model.precision, model.device) * ranks.count()
+    names = dict.fromkeys(name for one in shown for name in one.numbers)
     return {
-        "loss": _mean(one.learned.loss for one in shown),
-        **_diagnosed(shown, encoder.network.dim),
-        "pairs_per_second": pairs / seconds,
+        "loss": _mean(one.loss for one in shown),
+        **{name: _mean(one.numbers[name] for one in shown if name in one.numbers)
+           for name in names},
+        "pairs_per_second": sum(one.pairs for one in shown) / seconds,
         "tokens_per_second": tokens / seconds,
         "utilisation": flops / seconds / rate,
-        "texts": sum(len(one.batch.texts) for one in shown),
-    }
+        "texts": sum(len(one.lengths) for one in shown),
+    }  # fmt: skip
 
 
 def note_of(row: Mapping[str, Any]) -> str:
@@ -91,21 +79,6 @@ def note_of(row: Mapping[str, Any]) -> str:
         f"loss {row['loss']:.3f}{chance} · {row['pairs_per_second']:,.0f} pairs/s · "
         f"{row['tokens_per_second']:,.0f} tokens/s"
     )
-
-
-def _diagnosed(shown: Sequence[Shown], dim: int) -> dict[str, float]:
-    found: list[dict[str, float]] = []
-    for one in shown:
-        vectors = one.learned.vectors[:, :dim]  # those of other layers stand to the right
-        edges = one.batch.edges.to(vectors.device)
-        numbers = diagnose(vectors[one.batch.query], vectors[one.batch.document], edges)
-        if one.learned.temperature is not None:
-            numbers["temperature"] = one.learned.temperature
-        if not one.learned.in_nats:
-            numbers.pop("chance_loss", None)
-        found.append(numbers)
-    names = dict.fromkeys(name for numbers in found for name in numbers)
-    return {name: _mean(n[name] for n in found if name in n) for name in names}
 
 
 def _mean(numbers: Iterable[float]) -> float:

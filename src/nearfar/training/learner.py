@@ -1,43 +1,26 @@
-"""Everything that changes as a run goes on: weights, temperatures, the optimiser's memory.
-
-Shapes: T texts of a batch, D dimensions.
-"""
+"""Everything that changes as a run goes on: weights, temperatures, the optimiser's memory."""
 
 import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
-from nearfar.errors import BadRecord
-from nearfar.losses import Edges, LossSettings, build_loss
-from nearfar.losses.chosen import ChosenLoss, takes_temperature
+from nearfar.losses import LossSettings
 from nearfar.model.text import TextEncoder
 from nearfar.training import ranks
 from nearfar.training.adapters import add_adapters, merge_adapters, save_adapters
 from nearfar.training.batch import Batch
+from nearfar.training.lesson import Learned, TextLesson
 from nearfar.training.scale import Scale
 from nearfar.training.settings import Training, learning_rate_at
 from nearfar.training.sharding import put_weights, shard, weights_of
-from nearfar.training.step import TOKENS_PER_CHUNK, Step, dice_of, learn_from, set_dropout
+from nearfar.training.step import TOKENS_PER_CHUNK, Step, dice_of, set_dropout
 from nearfar.training.store import TokenStore
-from nearfar.training.temperature import Temperature
 
 _TEMPERATURE_PACE = 100.0  # its logarithm moves this many times as fast as a weight
-
-
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """What one batch has shown."""
-
-    loss: float
-    vectors: Float[Tensor, "T D"]
-    temperature: float | None  # None: the loss has none
-    in_nats: bool  # whether the loss can be read against that of a guess
 
 
 class Learner:
@@ -47,8 +30,6 @@ class Learner:
         self, encoder: TextEncoder, losses: Sequence[LossSettings], settings: Training, steps: int
     ) -> None:
         self.encoder, self.settings, self.steps = encoder, settings, steps
-        self.losses = losses
-        self._losses = [build_loss(loss) for loss in losses]
         encoder.thaw()
         set_dropout(encoder.network, settings.dropout)
         transformer = encoder.network.transformer
@@ -63,8 +44,8 @@ class Learner:
         if settings.sharded and ranks.count() > 1:
             encoder.network = copy.deepcopy(encoder.network)
             shard(encoder.network)
-        temperatures = [Temperature(loss).to(encoder.device) for loss in losses]
-        self.temperatures = nn.ModuleList(temperatures)
+        self.lessons = [TextLesson(encoder, loss) for loss in losses]
+        self.temperatures = nn.ModuleList(lesson.temperature for lesson in self.lessons)
         self.all = nn.ModuleDict({"network": encoder.network, "temperatures": self.temperatures})
         self.optimiser = self._optimiser()
         self.scale = Scale(encoder.precision)
@@ -82,33 +63,21 @@ class Learner:
         """
         task, part, parts = place
         settings = self.settings
-        temperature = self._temperature(task, step)
-        loss, share = self._losses[task], 1 / parts
-        device = self.encoder.device.type
         self.encoder.network.train()
-        value, vectors = learn_from(
-            self.encoder,
-            store,
+        return self.lessons[task].learn(
             batch,
-            lambda q, d, edges: _said(loss, q, d, edges, temperature) * share,
+            store,
             Step(
                 seed=settings.seed,
                 number=step * settings.batches_per_update + part,
-                tokens_per_chunk=settings.tokens_per_chunk or TOKENS_PER_CHUNK[device],
+                tokens_per_chunk=settings.tokens_per_chunk
+                or TOKENS_PER_CHUNK[self.encoder.device.type],
                 memory_bytes=settings.memory_mb * 2**20,
-                layers=self.losses[task].layers,
                 sharded=settings.sharded,
                 factor=self._factor,
             ),
-        )
-        chosen = self.losses[task]
-        return Learned(
-            value.item() / share,
-            vectors,
-            float(torch.as_tensor(temperature).detach())
-            if takes_temperature(chosen.name)
-            else None,
-            in_nats=chosen.name == "infonce" and chosen.options.get("negatives") != "own",
+            at=(step, self.steps),
+            share=1 / parts,
         )
 
     def update(self, step: int) -> float:
@@ -146,17 +115,13 @@ class Learner:
 
     def clamp(self) -> bool | None:
         """Bring learned temperatures back into their ranges; return whether one was outside."""
-        found = [t.clamp() for t in self.temperatures if isinstance(t, Temperature) and t.learns]
+        temperatures = [lesson.temperature for lesson in self.lessons]
+        found = [one.clamp() for one in temperatures if one.learns]
         return any(found) if found else None
 
     def _factor(self, slopes: Tensor) -> float:
         # Sharded gradients come as a mean over processes; what is wanted is their sum.
         return self.scale.of(slopes) * (ranks.count() if self.settings.sharded else 1)
-
-    def _temperature(self, task: int, step: int) -> float | Tensor:
-        found = self.temperatures[task]
-        assert isinstance(found, Temperature)
-        return found.at(step, self.steps)
 
     def _optimiser(self) -> torch.optim.Optimizer:
         """Return AdamW; biases, the weights of layer norms and temperatures do not decay."""
@@ -181,17 +146,3 @@ def _checkpointing(transformer: nn.Module, what: str) -> Callable[..., object]:
     found = next(name for name in names if hasattr(transformer, name))
     switch: Callable[..., object] = getattr(transformer, found)
     return switch
-
-
-def _said(
-    loss: ChosenLoss, queries: Tensor, documents: Tensor, edges: Edges, temperature: float | Tensor
-) -> Tensor:
-    """Return the loss, or say what the dataset lacks for it."""
-    try:
-        return loss(queries, documents, edges, temperature)
-    except ValueError as error:
-        raise BadRecord(
-            f"A batch of {len(queries)} queries and {len(documents)} documents has nothing for "
-            f"this loss: {error} Take another loss.name, let judged negatives join the batch "
-            "(training.negatives_per_pair), or import judgments that it can learn from."
-        ) from error

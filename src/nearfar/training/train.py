@@ -23,8 +23,9 @@ from nearfar.progress import Progress, silent
 from nearfar.training import checkpoint, ranks
 from nearfar.training.checkpoint import Progressed
 from nearfar.training.course import Course, Task, open_course
-from nearfar.training.diary import Diary, Shown, note_of, row_of
+from nearfar.training.diary import Diary, note_of, row_of
 from nearfar.training.learner import Learner
+from nearfar.training.lesson import Learned
 from nearfar.training.memory import give_back_memory, keep_memory
 from nearfar.training.settings import Training, learning_rate_at
 
@@ -179,7 +180,7 @@ class _Run:
         self.diary.write(row)
         self.hooks.progress("training", step + 1, self.steps, note_of(row))
 
-    def _learned(self, step: int) -> Iterator[Shown]:
+    def _learned(self, step: int) -> Iterator[Learned]:
         """Add up the gradients of the batches of a step."""
         each = self.settings.batches_per_update
         places = range(step * each, min((step + 1) * each, self.course.steps))
@@ -188,7 +189,7 @@ class _Run:
             store = self.course.stores[task]
             learned = self.learner.learn(step, (task, part, len(places)), batch, store)
             self._require_number(step, learned.loss)
-            yield Shown(batch, store, learned)
+            yield learned
 
     def check(self) -> None:
         """Measure dev, remember the best weights, take a checkpoint."""
