@@ -1,13 +1,15 @@
-"""One step: texts to vectors in micro-batches of like length, one loss, one gradient.
+"""One step: rows through a network in micro-batches of like length, one loss, one gradient.
 
-Shapes: T texts of the batch, D dimensions.
+Shapes: T texts of the batch or pairs of them, b of a chunk, D dimensions (1 of a pair).
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -22,6 +24,7 @@ from nearfar.training.lookup import added_in_place
 from nearfar.training.store import TokenStore
 from nearfar.vectors.products import fast_products
 
+Ints = npt.NDArray[np.int64]
 TOKENS_PER_CHUNK = {"cpu": 2_048, "cuda": 65_536}  # more fill no cache, and no GPU (LOG.md)
 
 
@@ -39,6 +42,34 @@ class Step:
     factor: Callable[[Tensor], float] = lambda slopes: 1.0
 
 
+class Learning(Protocol):
+    """What can learn: a network, and what it is computed in."""
+
+    @property
+    def network(self) -> nn.Module:
+        """The weights."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        ...
+
+    @property
+    def precision(self) -> torch.dtype:
+        """What products are computed in."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What goes through a network, row by row: texts, or pairs of texts."""
+
+    lengths: Ints  # (T,) tokens of each row
+    forward: Callable[[Ints], Tensor]  # some rows, of like length, to (b, D), with gradient
+    width: int  # D
+
+
 def learn_from(
     encoder: TextEncoder,
     store: TokenStore,
@@ -46,42 +77,52 @@ def learn_from(
     loss: Callable[[Tensor, Tensor, Edges], Tensor],
     step: Step,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, "T D"]]:
-    """Add the gradient of one batch's loss to the weights; return the loss and the vectors.
-
-    Neither the chunk nor the memory, nor the number of processes, changes the loss or its
-    gradient by more than rounding: dice are thrown anew for each chunk, from seed, step and
-    chunk alone (the chunk's size does decide which texts share dice).
-    """
+    """Add the gradient of one batch's loss to the weights; return the loss and the vectors."""
     device = encoder.device
-    chunks = list(micro_batches(store.lengths[batch.texts], step.tokens_per_chunk))
-    width = encoder.network.dim * (len(step.layers) + 1)
 
-    def encode(i: int) -> Tensor:
+    def forward(some: Ints) -> Tensor:
         ids, real = pad(
-            [store[row] for row in batch.texts[chunks[i]]],
+            [store[row] for row in batch.texts[some]],
             encoder.tokens.pad_id,
             encoder.tokens.max_tokens,
         )
-        with dice_of(step.seed, step.number, i):
-            vectors: Tensor = encoder.network(ids.to(device), real.to(device), step.layers)
+        vectors: Tensor = encoder.network(ids.to(device), real.to(device), step.layers)
         return vectors
 
+    width = encoder.network.dim * (len(step.layers) + 1)
+    query, document = batch.query.to(device), batch.document.to(device)
+    edges = batch.edges.to(device)
+    rows = Rows(store.lengths[batch.texts], forward, width)
+    return learn_from_rows(encoder, rows, lambda v: loss(v[query], v[document], edges), step)
+
+
+def learn_from_rows(
+    model: Learning, rows: Rows, loss: Callable[[Tensor], Tensor], step: Step
+) -> tuple[Float[Tensor, ""], Float[Tensor, "T D"]]:
+    """Add the gradient of a loss of all rows to the weights; return it and what came out.
+
+    Neither the chunk nor the memory, nor the number of processes, changes the loss or its
+    gradient by more than rounding: dice are thrown anew for each chunk, from seed, step and
+    chunk alone (the chunk's size does decide which rows share dice).
+    """
+    chunks = list(micro_batches(rows.lengths, step.tokens_per_chunk))
+
+    def forward(i: int) -> Tensor:
+        with dice_of(step.seed, step.number, i):
+            return rows.forward(chunks[i])
+
     encoding = Encoding(
-        chunk=encode,
-        precision=lambda: in_precision(encoder.precision, device),
-        nothing=torch.zeros(0, width, device=device),
+        chunk=forward,
+        precision=lambda: in_precision(model.precision, model.device),
+        nothing=torch.zeros(0, rows.width, device=model.device),
         memory_bytes=step.memory_bytes,
         sharded=step.sharded,
     )
-    query, document = batch.query.to(device), batch.document.to(device)
-    edges = batch.edges.to(device)
     with ExitStack() as around:
         around.enter_context(fast_products())
         if not step.sharded:  # parts of weights have no rows of their own
-            around.enter_context(added_in_place(encoder.network))
-        return cached_backward(
-            encoding, chunks, lambda v: loss(v[query], v[document], edges), step.factor
-        )
+            around.enter_context(added_in_place(model.network))
+        return cached_backward(encoding, chunks, loss, step.factor)
 
 
 def set_dropout(network: nn.Module, dropout: float | None) -> None:
