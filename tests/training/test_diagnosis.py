@@ -14,7 +14,8 @@ from torch import Tensor
 
 from nearfar.losses.edges import Edges
 from nearfar.losses.infonce import infonce
-from nearfar.training.diagnosis import Symptom, Watch, diagnose
+from nearfar.training.diagnosis import diagnose
+from nearfar.training.watch import Symptom, Watch
 
 Row = dict[str, Any]
 

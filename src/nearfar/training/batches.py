@@ -9,11 +9,11 @@ import numpy.typing as npt
 import torch
 
 from nearfar.errors import BadSetting
-from nearfar.losses.named import PAIRWISE
 from nearfar.training.batch import Batch, make_batch
 from nearfar.training.order import Floats, Order
 from nearfar.training.settings import Training
 from nearfar.training.store import TokenStore
+from nearfar.training.strangers import with_strangers
 
 Ints = npt.NDArray[np.int64]
 
@@ -24,11 +24,13 @@ class Batches:
 
     store: TokenStore
     settings: Training
-    loss: str = "infonce"
+    every_judgment: bool = False  # judged negatives are drawn too, as pairs of their own
     pairs_per_step: int | None = None  # None: as the settings say
     groups: Ints | None = None  # of each row: batches hold queries of one group only
     difficulty: Floats | None = None  # of each known pair: the first pass leans to what is easy
     teacher: npt.NDArray[np.float32] | None = None  # vectors of the rows in another space
+    negatives_unless_said: int = 1  # judged ones that join with a pair, where there are any
+    strangers: int = 0  # unjudged documents of the batch that each query has as wrong answers
     _pairs: Ints = field(init=False, repr=False)  # which known pairs are drawn
     _order: Order = field(init=False, repr=False)
     _negatives_per_pair: int = field(init=False, repr=False)
@@ -36,8 +38,7 @@ class Batches:
 
     def __post_init__(self) -> None:
         known = self.store.known
-        # A loss of single pairs learns from a 0 as from any grade; others find answers.
-        drawn = ~np.isnan(known.grade) if self.loss in PAIRWISE else known.grade > 0
+        drawn = ~np.isnan(known.grade) if self.every_judgment else known.grade > 0
         self._pairs = np.flatnonzero(drawn)
         together = self.settings.queries_per_document > 1 or self.groups is not None
         if self.difficulty is not None and together:
@@ -53,11 +54,10 @@ class Batches:
             difficulty=None if self.difficulty is None else self.difficulty[self._pairs],
             seed=self.settings.seed,
         )
-
-        # A loss of single pairs draws judged negatives as pairs of their own.
-        any_judged = self.loss not in PAIRWISE and bool((known.grade == 0).any())
         asked = self.settings.negatives_per_pair
-        self._negatives_per_pair = int(any_judged) if asked is None else asked
+        join = not self.every_judgment and bool((known.grade == 0).any())
+        unless_said = self.negatives_unless_said if join else 0
+        self._negatives_per_pair = unless_said if asked is None else asked
 
     @property
     def pairs(self) -> int:
@@ -85,6 +85,9 @@ class Batches:
         queries = np.unique(known.query[drawn])
         documents = np.concatenate([known.document[drawn], *self._negatives(drawn, step)])
         batch = make_batch(self.store, queries, np.unique(documents), pairs=len(drawn))
+        if self.strangers:
+            dice = np.random.default_rng([self.settings.seed, step, 3])
+            batch = with_strangers(batch, self.strangers, dice)
         return batch if self.teacher is None else _taught(batch, self.teacher)
 
     def _negatives(self, drawn: Ints, step: int) -> Iterator[Ints]:

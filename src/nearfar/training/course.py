@@ -16,6 +16,8 @@ from nearfar.errors import BadSetting
 from nearfar.files import whole_file
 from nearfar.fingerprint import content_id, fingerprint
 from nearfar.losses import LossSettings
+from nearfar.losses.named import PAIRWISE
+from nearfar.losses.reranking import RerankingLossSettings
 from nearfar.model.encoder import Encoder
 from nearfar.model.tokens import TextToTokens
 from nearfar.progress import Progress, silent
@@ -27,6 +29,7 @@ from nearfar.training.store import ROLES, TokenStore, contents_of, open_store
 
 Ints = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
+_NEGATIVES = 4  # that a reranker reads with a pair, unless said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +37,7 @@ class Task:
     """One dataset, and how it is learned from."""
 
     dataset: Dataset
-    loss: LossSettings = field(default_factory=LossSettings)
+    loss: LossSettings | RerankingLossSettings = field(default_factory=LossSettings)
     weight: float = 1.0  # of its batches: 2 means twice as many passes as the settings say
     pairs_per_step: int | None = None  # None: as the settings say
     query_prompt: str | None = None  # None: the model's own
@@ -115,7 +118,10 @@ def open_course(
             Batches(
                 store,
                 settings,
-                loss=task.loss.name,
+                # A loss of single pairs learns from a 0 as from any grade; others find answers.
+                every_judgment=isinstance(task.loss, LossSettings) and task.loss.name in PAIRWISE,
+                negatives_unless_said=1 if isinstance(task.loss, LossSettings) else _NEGATIVES,
+                strangers=_strangers(task, store, settings),
                 pairs_per_step=task.pairs_per_step,
                 difficulty=None if task.difficulty is None else task.difficulty(store),
                 groups=_groups(task.dataset, store, settings.together_by),
@@ -149,6 +155,15 @@ def teacher_vectors(
             np.save(file, found)
     vectors: Vectors = np.load(path, mmap_mode="r")
     return vectors
+
+
+def _strangers(task: Task, store: TokenStore, settings: Training) -> int:
+    """Return how many a query of a reranker gets; to an encoder all of a batch are strangers."""
+    if isinstance(task.loss, LossSettings):
+        return 0
+    if settings.strangers_per_query is not None:
+        return settings.strangers_per_query
+    return 0 if (store.known.grade == 0).any() else _NEGATIVES
 
 
 def _groups(dataset: Dataset, store: TokenStore, field_name: str | None) -> Ints | None:

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from nearfar.model.text import TextEncoder
 from nearfar.training import log, ranks
-from nearfar.training.diagnosis import Watch
 from nearfar.training.lesson import Learned
 from nearfar.training.rate import flops_of, matrix_rate
 from nearfar.training.trackers import Trackers, open_trackers
+from nearfar.training.trainee import Trainee
+from nearfar.training.watch import Watch
 
 
 class Diary:
@@ -51,7 +51,7 @@ class Diary:
         self._trackers.close()
 
 
-def row_of(shown: Sequence[Learned], model: TextEncoder, seconds: float) -> dict[str, Any]:
+def row_of(shown: Sequence[Learned], model: Trainee, seconds: float) -> dict[str, Any]:
     """Return what the batches of a step have shown; numbers are means over the batches.
 
     Of them, `utilisation` is the share of the machine's measured rate of matrix products that

@@ -8,47 +8,50 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from nearfar.losses import LossSettings
 from nearfar.model.text import TextEncoder
 from nearfar.training import ranks
 from nearfar.training.adapters import add_adapters, merge_adapters, save_adapters
 from nearfar.training.batch import Batch
-from nearfar.training.lesson import Learned, TextLesson
+from nearfar.training.lesson import Learned
 from nearfar.training.scale import Scale
 from nearfar.training.settings import Training, learning_rate_at
 from nearfar.training.sharding import put_weights, shard, weights_of
 from nearfar.training.step import TOKENS_PER_CHUNK, Step, dice_of, set_dropout
 from nearfar.training.store import TokenStore
+from nearfar.training.trainee import TaskLoss, Trainee, lesson_of
 
 _TEMPERATURE_PACE = 100.0  # its logarithm moves this many times as fast as a weight
 
 
 class Learner:
-    """An encoder that learns."""
+    """A model that learns."""
 
     def __init__(
-        self, encoder: TextEncoder, losses: Sequence[LossSettings], settings: Training, steps: int
+        self, model: Trainee, losses: Sequence[TaskLoss], settings: Training, steps: int
     ) -> None:
-        self.encoder, self.settings, self.steps = encoder, settings, steps
-        encoder.thaw()
-        set_dropout(encoder.network, settings.dropout)
-        transformer = encoder.network.transformer
+        self.model, self.settings, self.steps = model, settings, steps
+        model.thaw()
+        set_dropout(model.network, settings.dropout)
+        transformer = model.network.transformer
         if settings.lora is not None:
             with dice_of(settings.seed, 0):
-                encoder.network.transformer = add_adapters(transformer, settings.lora)
+                model.network.transformer = add_adapters(transformer, settings.lora)
         if settings.gradient_checkpointing:
             _checkpointing(transformer, "enable")({"use_reentrant": False})
         if settings.compile:
             transformer.compile(dynamic=True)
-        self._plain = encoder.network
+        self._plain = model.network
         if settings.sharded and ranks.count() > 1:
-            encoder.network = copy.deepcopy(encoder.network)
-            shard(encoder.network)
-        self.lessons = [TextLesson(encoder, loss) for loss in losses]
-        self.temperatures = nn.ModuleList(lesson.temperature for lesson in self.lessons)
-        self.all = nn.ModuleDict({"network": encoder.network, "temperatures": self.temperatures})
+            model.network = copy.deepcopy(model.network)
+            shard(model.network)
+        self.lessons = [lesson_of(model, loss) for loss in losses]
+        found = [lesson.temperature for lesson in self.lessons]
+        self.temperatures = [one for one in found if one is not None]
+        self.all = nn.ModuleDict(
+            {"network": model.network, "temperatures": nn.ModuleList(self.temperatures)}
+        )
         self.optimiser = self._optimiser()
-        self.scale = Scale(encoder.precision)
+        self.scale = Scale(model.precision)
 
     def learn(
         self, step: int, place: tuple[int, int, int], batch: Batch, store: TokenStore
@@ -63,7 +66,7 @@ class Learner:
         """
         task, part, parts = place
         settings = self.settings
-        self.encoder.network.train()
+        self.model.network.train()
         return self.lessons[task].learn(
             batch,
             store,
@@ -71,7 +74,7 @@ class Learner:
                 seed=settings.seed,
                 number=step * settings.batches_per_update + part,
                 tokens_per_chunk=settings.tokens_per_chunk
-                or TOKENS_PER_CHUNK[self.encoder.device.type],
+                or TOKENS_PER_CHUNK[self.model.device.type],
                 memory_bytes=settings.memory_mb * 2**20,
                 sharded=settings.sharded,
                 factor=self._factor,
@@ -100,23 +103,22 @@ class Learner:
         return whole
 
     def finish(self, adapters: Path) -> None:
-        """Make the encoder a plain one again, with what it has learned; keep LoRA's matrices."""
-        if self.encoder.network is not self._plain:
-            put_weights(self._plain, weights_of(self.encoder.network))
-            self.encoder.network = self._plain
-        network = self.encoder.network
+        """Make the model a plain one again, with what it has learned; keep LoRA's matrices."""
+        if self.model.network is not self._plain:
+            put_weights(self._plain, weights_of(self.model.network))
+            self.model.network = self._plain
+        network = self.model.network
         if self.settings.gradient_checkpointing:
             _checkpointing(network.transformer, "disable")()
         if self.settings.lora is not None:
             if ranks.rank() == 0:
                 save_adapters(network.transformer, adapters)
             network.transformer = merge_adapters(network.transformer)
-        self.encoder.freeze()
+        self.model.freeze()
 
     def clamp(self) -> bool | None:
         """Bring learned temperatures back into their ranges; return whether one was outside."""
-        temperatures = [lesson.temperature for lesson in self.lessons]
-        found = [one.clamp() for one in temperatures if one.learns]
+        found = [one.clamp() for one in self.temperatures if one.learns]
         return any(found) if found else None
 
     def _factor(self, slopes: Tensor) -> float:
@@ -127,17 +129,22 @@ class Learner:
         """Return AdamW; biases, the weights of layer norms and temperatures do not decay."""
         named = [
             (name, weight)
-            for name, weight in self.encoder.network.named_parameters()
-            if ".pooler." not in name and weight.requires_grad
+            for name, weight in self.model.network.named_parameters()
+            if weight.requires_grad and not _is_unused(self.model, name)
         ]
         settings = self.settings
         groups = [
             {"params": [w for _, w in named if w.ndim > 1], "weight_decay": settings.weight_decay},
             {"params": [w for _, w in named if w.ndim <= 1], "weight_decay": 0.0},
         ]
-        if learned := [t for t in self.temperatures.parameters() if t.requires_grad]:
+        if learned := [one.log_scale for one in self.temperatures if one.learns]:
             groups.append({"params": learned, "weight_decay": 0.0})
         return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+
+
+def _is_unused(model: Trainee, name: str) -> bool:
+    # A pooler of its own gives an encoder no vector; the head of a cross-encoder stands on it.
+    return ".pooler." in name and isinstance(model, TextEncoder)
 
 
 def _checkpointing(transformer: nn.Module, what: str) -> Callable[..., object]:

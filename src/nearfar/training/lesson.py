@@ -32,7 +32,7 @@ class Learned:
     numbers: dict[str, float]  # what diagnosis sees in it
     pairs: int  # that were drawn
     lengths: Ints  # tokens of each row that went through the network
-    outputs: Float[Tensor, "T D"]  # what came out for each row
+    outputs: Float[Tensor, "T D"]  # what came out for each row; of a pair, one number
 
 
 class TextLesson:

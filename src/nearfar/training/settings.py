@@ -31,7 +31,11 @@ class Training:
     epochs: float = 1.0  # passes over the training pairs
     max_steps: int | None = None  # stop there even if the passes are not over
     pairs_per_step: int = 64  # the number of negatives depends on it
-    negatives_per_pair: int | None = None  # judged ones that join with it; None: 1 if any
+    # Judged ones that join with it. None: as many as there are up to 1, for a reranker up to 4.
+    negatives_per_pair: int | None = None
+    # Documents of other queries of the batch that a reranker reads with each query, as wrong
+    # answers. None: 4 where the dataset has no judged negatives, else 0.
+    strangers_per_query: int | None = None
     negatives_order: Literal["any", "easy to hard"] = "any"  # as time goes
     learning_rate: float = 5e-5  # at its highest
     warmup_share: float = 0.1  # of all steps, over which the learning rate rises
@@ -60,8 +64,9 @@ class Training:
         for name in ("tokens_per_chunk", "max_steps"):
             found = getattr(self, name)
             require(found is None or found > 0, f"training.{name}", "above 0", found)
-        require(self.negatives_per_pair is None or self.negatives_per_pair >= 0,
-                 "training.negatives_per_pair", "0 or more", self.negatives_per_pair)  # fmt: skip
+        for name in ("negatives_per_pair", "strangers_per_query"):
+            found = getattr(self, name)
+            require(found is None or found >= 0, f"training.{name}", "0 or more", found)
         require(self.negatives_order in ("any", "easy to hard"), "training.negatives_order",
                  "any or easy to hard", self.negatives_order)  # fmt: skip
         for name in ("weight_decay", "seed"):

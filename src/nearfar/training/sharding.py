@@ -8,17 +8,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from nearfar.model.network import TextNetwork
 from nearfar.training import ranks
 
 
-def shard(network: TextNetwork) -> None:
+def shard(network: nn.Module) -> None:
     """Divide the weights among all processes, layer by layer."""
     if ranks.count() == 1:
         return
     from torch.distributed.fsdp import fully_shard
 
-    for module in network.transformer.modules():
+    for module in network.modules():
         if isinstance(module, nn.ModuleList):
             for layer in module:
                 fully_shard(layer)

@@ -18,7 +18,6 @@ from typing import Any
 from nearfar.errors import BadFile, Diverged, RankLost, Stopped
 from nearfar.files import whole_folder
 from nearfar.fingerprint import fingerprint
-from nearfar.model.text import TextEncoder
 from nearfar.progress import Progress, silent
 from nearfar.training import checkpoint, ranks
 from nearfar.training.checkpoint import Progressed
@@ -28,11 +27,12 @@ from nearfar.training.learner import Learner
 from nearfar.training.lesson import Learned
 from nearfar.training.memory import give_back_memory, keep_memory
 from nearfar.training.settings import Training, learning_rate_at
+from nearfar.training.trainee import Trainee, described, name_of
 
 _STEPS_BETWEEN_TRIMS = 8  # every step would cost several percent of its time
 _MOVE_NOTHING = ("memory_mb", "trackers")  # settings that a run may be gone on with changed
 
-Check = Callable[[TextEncoder], Mapping[str, float]]  # its first score says which weights are best
+Check = Callable[[Any], Mapping[str, float]]  # of the model; its first score picks the best
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +56,15 @@ class TrainingResult:
 
 
 def train(
-    encoder: TextEncoder,
+    model: Trainee,
     tasks: Task | Sequence[Task],
     folder: Path,
     settings: Training,
     hooks: Hooks | None = None,
 ) -> TrainingResult:
-    """Fine-tune an encoder on the train split of one dataset or several, into `folder/model`.
+    """Fine-tune a model on the train split of one dataset or several, into `folder/model`.
 
-    The run is a function of the encoder, the tasks and the settings: stopped at any step and
+    The run is a function of the model, the tasks and the settings: stopped at any step and
     called again, it ends with the same weights (same machine, same number of threads). Started
     by torchrun or `accelerate launch`, the processes train one model together: with any number
     of them it is the same run, but for rounding.
@@ -78,14 +78,14 @@ def train(
     """
     tasks = [tasks] if isinstance(tasks, Task) else list(tasks)
     hooks = hooks or Hooks()
-    with ranks.together(encoder.device), ranks.said_if_one_is_lost():
+    with ranks.together(model.device), ranks.said_if_one_is_lost():
         if ranks.rank() > 0:
             hooks = replace(hooks, progress=silent, say=lambda sentence: None)
         with ranks.first_one_first():  # which writes what the others then find
             folder.mkdir(parents=True, exist_ok=True)
-            course = open_course(folder, tasks, settings, encoder.tokens, hooks.progress)
+            course = open_course(folder, tasks, settings, model.tokens, hooks.progress)
         keep_memory()
-        run = _Run(encoder, course, folder, hooks)
+        run = _Run(model, course, folder, hooks)
         try:
             run.begin()
             while run.state.step < run.steps:
@@ -98,15 +98,15 @@ def train(
 class _Run:
     """The state of a run, and what is done with it step by step."""
 
-    def __init__(self, encoder: TextEncoder, course: Course, folder: Path, hooks: Hooks) -> None:
-        self.encoder, self.course, self.folder = encoder, course, folder
+    def __init__(self, model: Trainee, course: Course, folder: Path, hooks: Hooks) -> None:
+        self.model, self.course, self.folder = model, course, folder
         self.settings, self.hooks = course.settings, hooks
         self.steps = -(-course.steps // self.settings.batches_per_update)
         self.diary = Diary(folder, hooks.say)
-        self.base = encoder.space.fingerprint
+        self.base = name_of(model)
         self.first = ranks.rank() == 0
         self.learner = Learner(
-            encoder, [task.loss for task in course.tasks], self.settings, self.steps
+            model, [task.loss for task in course.tasks], self.settings, self.steps
         )
         self.state = Progressed(run="", step=0)
 
@@ -172,7 +172,7 @@ class _Run:
         row = {
             "kind": "step",
             "step": step + 1,
-            **row_of(shown, self.encoder, time.perf_counter() - began),
+            **row_of(shown, self.model, time.perf_counter() - began),
             "learning_rate": learning_rate_at(step, self.steps, self.settings),
             "gradient_length": length,
             **({} if clamped is None else {"temperature_clamped": clamped}),
@@ -194,7 +194,7 @@ class _Run:
     def check(self) -> None:
         """Measure dev, remember the best weights, take a checkpoint."""
         if self.hooks.check is not None:
-            scores = dict(self.hooks.check(self.encoder))
+            scores = dict(self.hooks.check(self.model))
             scores = dict(zip(scores, ranks.first_ones(list(scores.values())), strict=True))
             self.diary.write({"kind": "dev", "step": self.state.step, **scores})
             score = next(iter(scores.values()))
@@ -202,7 +202,7 @@ class _Run:
                 self.state = replace(self.state, best_step=self.state.step, best_score=score)
                 best = checkpoint.best_path(self.folder, self.state.step)
                 assert best is not None
-                checkpoint.save_weights(self.encoder.network, best)
+                checkpoint.save_weights(self.model.network, best)
         self.keep()
 
     def keep(self) -> None:
@@ -216,7 +216,7 @@ class _Run:
         ranks.wait()
         best = checkpoint.best_path(self.folder, self.state.best_step)
         if best is not None:
-            checkpoint.load_weights(self.encoder.network, best)
+            checkpoint.load_weights(self.model.network, best)
         self.learner.finish(self.folder / "adapters")
         model = self.folder / "model"
         if self.first:
@@ -224,7 +224,7 @@ class _Run:
                 checkpoint.said_if_it_cannot_be_written(model),
                 whole_folder(model, replace=True) as part,
             ):
-                self.encoder.save(part)
+                self.model.save(part)
                 (part / "nearfar.json").write_text(json.dumps(self._lineage(), indent=2) + "\n")
         checkpoint.forget(self.folder)
         ranks.wait()
@@ -242,7 +242,7 @@ class _Run:
             "tasks": self._tasks(),
             "space": self.base,
             "training": {k: v for k, v in settings.items() if k not in _MOVE_NOTHING},
-            "precision": str(self.encoder.precision),
+            "precision": str(self.model.precision),
         }
         return fingerprint(facts)
 
@@ -263,7 +263,7 @@ class _Run:
     def _lineage(self) -> dict[str, Any]:
         """Say in the model's own folder where it came from."""
         return {
-            "space": self.encoder.space.to_json(),
+            **described(self.model),
             "base_space": self.base,
             "tasks": self._tasks(),
             "training": asdict(self.settings),

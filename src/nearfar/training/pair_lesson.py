@@ -1,0 +1,85 @@
+"""What one batch teaches a cross-encoder: a number for each judged pair, and a loss of these.
+
+Shapes: Q queries, C documents, E pairs.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from nearfar.errors import BadRecord
+from nearfar.losses.edges import Edges
+from nearfar.losses.reranking import RerankingLossSettings, build_reranking_loss
+from nearfar.model.cross_encoder import CrossEncoder
+from nearfar.training.batch import Batch
+from nearfar.training.diagnosis import diagnose_scores
+from nearfar.training.lesson import Learned
+from nearfar.training.step import Rows, Step, learn_from_rows
+from nearfar.training.store import TokenStore
+
+Ints = npt.NDArray[np.int64]
+
+
+class PairLesson:
+    """Pairs become scores; each text was tokenised once, however many pairs it stands in."""
+
+    temperature = None  # nothing here is divided by one that may learn
+
+    def __init__(self, model: CrossEncoder, settings: RerankingLossSettings) -> None:
+        self.model, self.settings = model, settings
+        self._loss = build_reranking_loss(settings)
+
+    def learn(
+        self, batch: Batch, store: TokenStore, step: Step, at: tuple[int, int], share: float
+    ) -> Learned:
+        """Add the gradient of a batch, times its share of the step, to the weights.
+
+        Args:
+            batch: the texts and what is known between them.
+            store: of their tokens.
+            step: which it is, and what it may take.
+            at: the step of the run, from 0, and how many there are.
+            share: of the batch in the step.
+        """
+        edges = _allowed(batch.edges)
+        queries = batch.texts[batch.query[edges.query].numpy()]  # (E,) rows of the store
+        documents = batch.texts[batch.document[edges.document].numpy()]
+        tokens, lengths = self.model.tokens, store.lengths
+
+        def forward(some: Ints) -> Tensor:
+            rows = [tokens.join(store[q], store[d])
+                    for q, d in zip(queries[some], documents[some], strict=True)]  # fmt: skip
+            return self.model.forward_rows(rows).unsqueeze(1)
+
+        rows = Rows(tokens.lengths(lengths[queries], lengths[documents]), forward, width=1)
+        here = edges.to(self.model.device)
+        value, scores = learn_from_rows(
+            self.model, rows, lambda found: self._said(found[:, 0], here) * share, step
+        )
+        numbers = diagnose_scores(scores[:, 0], here)
+        if self.settings.name != "listwise_softmax":  # the one that is in nats against a guess
+            numbers.pop("chance_loss", None)
+        return Learned(value.item() / share, numbers, batch.pairs, rows.lengths, scores)
+
+    def _said(self, scores: Tensor, edges: Edges) -> Tensor:
+        """Return the loss, or say what the dataset lacks for it."""
+        try:
+            return self._loss(scores, edges)
+        except ValueError as error:
+            raise BadRecord(
+                f"A batch of {len(scores)} judged pairs has nothing for this loss: {error} Take "
+                "another loss.name, let more judged negatives join the batch "
+                "(training.negatives_per_pair), mine some with `nearfar mine`, or let a teacher "
+                "score the dataset with `nearfar teach`."
+            ) from error
+
+
+def _allowed(edges: Edges) -> Edges:
+    """Return the edges that may be learned from: no other pair needs to be read."""
+    some = edges.allowed
+    return replace(
+        edges, query=edges.query[some], document=edges.document[some], grade=edges.grade[some],
+        score=None if edges.score is None else edges.score[some],
+    )  # fmt: skip
