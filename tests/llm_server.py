@@ -46,7 +46,7 @@ class Server:
 
 @contextmanager
 def served(server: Server) -> Iterator[Server]:
-    class Handler(_Handler):
+    class Handler(_JudgeHandler if isinstance(server, JudgeServer) else _Handler):
         owner = server
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
@@ -167,3 +167,38 @@ class FakeClock:
         with self._lock:
             self.time += seconds
             self.waits.append(seconds)
+
+
+@dataclass
+class JudgeServer(Server):
+    """Is asked to grade documents, or which of two is better."""
+
+    grade: Callable[[str, str], int] = lambda query, document: 0
+
+    def judge(self, said: str, query: str, documents: list[str]) -> list[int]:
+        grades = [self.grade(query, document) for document in documents]
+        if "compare two documents" not in said:
+            return grades
+        return [0 if grades[0] == grades[1] else 1 + (grades[1] > grades[0])]
+
+
+class _JudgeHandler(_Handler):
+    owner: JudgeServer
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        said = "\n".join([turn["content"] for turn in body["messages"]] + [body.get("system", "")])
+        if self.path == "/v1/messages/count_tokens":
+            with self.owner.lock:
+                self.owner.counted += 1
+            return self._send(200, {"input_tokens": words(said)})
+        query = re.search(r"<query>\n(.*?)\n</query>", said, re.DOTALL)[1]
+        documents = re.findall(r'<document number="\d+">\n(.*?)\n</document>', said, re.DOTALL)
+        with self.owner.lock:
+            number = len(self.owner.asked)
+            self.owner.asked.append({"query": query, "documents": documents, "prompt": said})
+        trouble = self.owner.trouble(number, query)
+        if trouble in ERRORS:
+            error = {"type": "error", "error": {"type": "trouble", "message": f"it is {trouble}"}}
+            return self._send(ERRORS[trouble], error)
+        return self._answer(said, json.dumps(self.owner.judge(said, query, documents)), trouble)

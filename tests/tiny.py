@@ -4,7 +4,16 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertConfig,
+    BertModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 from nearfar.data.dataset import Dataset
 from nearfar.data.writer import write_dataset
@@ -70,3 +79,52 @@ def tiny_dataset(folder: Path, *, pairs: int = 48) -> Dataset:
                 )
             )
     return Dataset.open(folder)
+
+
+def tiny_cross(folder: Path, *, labels: int = 1, seed: int = 3, dropout: float = 0.0) -> Path:
+    """Create a cross-encoder of two layers: [CLS] query [SEP] document [SEP]."""
+    base = tiny_bert(folder / "base", dropout=dropout)
+    config = AutoConfig.from_pretrained(base, num_labels=labels)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = AutoModelForSequenceClassification.from_config(config)
+        for weight in model.parameters():
+            if weight.dim() > 1:
+                torch.nn.init.normal_(weight, std=0.2)  # so that scores differ, and can be learned
+    model.save_pretrained(folder / "cross")
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    tokenizer.save_pretrained(folder / "cross")
+    return folder / "cross"
+
+
+def tiny_llama(folder: Path, *, side: str = "right", seed: int = 0) -> Path:
+    """Create a language model of two layers that knows WORDS, "yes" and "no"."""
+    special = ["<s>", "<unk>", "<pad>", "yes", "no", ":", "?"]
+    vocabulary = {word: i for i, word in enumerate(special + WORDS)}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", 0)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", unk_token="<unk>", pad_token="<pad>",
+        padding_side=side, model_max_length=96,
+    ).save_pretrained(folder)  # fmt: skip
+    config = LlamaConfig(
+        vocab_size=len(vocabulary), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=96,
+        bos_token_id=0, eos_token_id=None, pad_token_id=2,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(config)
+        for weight in model.parameters():
+            if weight.dim() > 1:
+                torch.nn.init.normal_(weight, std=0.3)  # so that answers differ
+    model.save_pretrained(folder)
+    return folder

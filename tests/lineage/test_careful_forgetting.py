@@ -20,10 +20,10 @@ from nearfar.lineage.holdings import find_holdings
 from nearfar.lineage.matching import wanted
 from nearfar.lineage.needles import Needles
 from nearfar.lineage.workspace import scan
+from nearfar.llm.journal import Paid, open_journal
 from nearfar.mining.contents import Texts
 from nearfar.records import Document, Judgment, Origin, Query
 from nearfar.search.index import build_index, open_index
-from nearfar.synthesis.journal import Paid, open_journal
 
 SECRET = 'the garden of\nMrs "Jones"  is   behind the mill'
 BY_HAND = Origin(kind="human", source="s.csv:4", by="anna")

@@ -11,7 +11,7 @@ import pytest
 from llm_server import PRICES, llm
 
 from nearfar.errors import BadFile
-from nearfar.synthesis.journal import Paid, open_journal
+from nearfar.llm.journal import Paid, open_journal
 
 
 def paid(key: str, text: str = "[]", cost: float | None = 0.5, tokens: int = 10) -> Paid:

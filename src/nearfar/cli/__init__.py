@@ -24,6 +24,7 @@ from nearfar.cli import (
     run,
     search,
     synthesise,
+    teach,
     train,
 )
 from nearfar.errors import NearfarError, Stopped
@@ -40,6 +41,7 @@ app.command("check")(check.check)
 app.command("synthesise")(synthesise.synthesise)
 app.command("mine")(mine.mine)
 app.command("audit")(audit.audit)
+app.command("teach")(teach.teach)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("index")(index.index)

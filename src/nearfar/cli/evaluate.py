@@ -8,7 +8,7 @@ import typer
 from nearfar.cli.options import Base, DatasetFolder, MaxTokens
 
 if TYPE_CHECKING:
-    from nearfar.evaluation.report import Report
+    from nearfar.evaluation.report import Report, Reranking
 
 
 def evaluate(
@@ -22,23 +22,48 @@ def evaluate(
         list[str] | None,
         typer.Option("--set", help="A setting such as evaluation.split=dev; repeatable."),
     ] = None,
+    rerank: Annotated[
+        str | None, typer.Option(help="A cross-encoder that reads what the model finds.")
+    ] = None,
+    candidates: Annotated[
+        list[int] | None,
+        typer.Option(help="How many the reranker reads; repeatable. Default: 50, 100, 200."),
+    ] = None,
+    lexical: Annotated[
+        bool, typer.Option("--lexical", help="Words (BM25) help to find candidates.")
+    ] = False,
     max_tokens: MaxTokens = None,
 ) -> None:
     """Rank every document for each query of a split; write report.json and report.html."""
     from nearfar.cli.talking import bars
     from nearfar.data.dataset import Dataset
+    from nearfar.errors import BadSetting
+    from nearfar.model.cross_encoder import CrossEncoder
     from nearfar.model.text import TextEncoder, TextSettings
-    from nearfar.pipeline.evaluating import evaluate_into
+    from nearfar.pipeline.evaluating import CANDIDATES, SecondStage, evaluate_into
     from nearfar.pipeline.recipe import free_settings
 
+    if rerank is None and (candidates or lexical):
+        raise BadSetting("--candidates and --lexical are for a reranker. Name it with --rerank.")
     chosen = free_settings(settings or ()).evaluation
     text = TextSettings(max_tokens=max_tokens)
     measured = TextEncoder.load(model, text)
     base = TextEncoder.load(against, text) if against else None
     models = (base, measured) if base else (measured, None)
+    second = None
+    if rerank is not None:
+        second = SecondStage(
+            reranker=CrossEncoder.load(rerank),
+            candidates=tuple(candidates or CANDIDATES),
+            lexical=lexical,
+        )
     with bars() as progress:
-        report = evaluate_into(folder, Dataset.open(dataset), models, chosen, progress=progress)
+        report = evaluate_into(
+            folder, Dataset.open(dataset), models, chosen, second=second, progress=progress
+        )
     show_table(report)
+    if report.reranking is not None:
+        show_stages(report.reranking)
     print(f"report: {folder / 'report.html'}")
 
 
@@ -67,4 +92,28 @@ def show_table(report: "Report") -> None:
         f"{report.documents:,} documents; brackets are 95 % intervals.",
         highlight=False,
     )
+    console.print(table)
+
+
+def show_stages(found: "Reranking") -> None:
+    """Print what retrieval lost and what reranking won, for each number of candidates."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from nearfar.evaluation.report import span, told_of_stages
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for name in ("reranked", "recall", "ceiling", "nDCG@10", "to retrieval alone"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for candidates in (0, *found.asked):
+        depth = found.at(candidates)
+        ndcg = depth.measure("ndcg_at_10_score")
+        cells = (f"{candidates:,}", f"{depth.recall.mean:.3f}", f"{depth.ceiling.mean:.3f}",
+                 span(ndcg.tuned), span(ndcg.difference, sign=True))  # fmt: skip
+        table.add_row(*map(escape, cells))
+    console = Console()
+    console.print()
+    for sentence in told_of_stages(found):
+        console.print(sentence, highlight=False, markup=False)
     console.print(table)

@@ -15,6 +15,9 @@ def index(
     storage: Annotated[
         str, typer.Option(help="float32, or float16 for half the size.")
     ] = "float32",
+    lexical: Annotated[
+        bool, typer.Option("--lexical", help="Index words too (BM25), for `search --lexical`.")
+    ] = False,
     max_tokens: MaxTokens = None,
     replace: Replace = False,
 ) -> None:
@@ -34,7 +37,9 @@ def index(
             Dataset.open(dataset),
             folder,
             storage=storage,  # type: ignore[arg-type]  # held against the choices above
+            lexical=lexical,
             progress=progress,
             replace=replace,
         )
-    print(f"{folder}: {len(built):,} documents in space {built.space.fingerprint}.")
+    words = ", and their words" if lexical else ""
+    print(f"{folder}: {len(built):,} documents in space {built.space.fingerprint}{words}.")

@@ -1,6 +1,5 @@
 """`nearfar synthesise`: queries for documents that nobody has asked about yet."""
 
-import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,14 +11,10 @@ from nearfar.cli.options import DatasetFolder, MaxTokens, Replace
 if TYPE_CHECKING:
     from nearfar.data.dataset import Dataset
     from nearfar.llm.messages import Endpoint
-    from nearfar.llm.settings import LlmSettings
     from nearfar.model.encoder import Encoder
     from nearfar.progress import Progress
     from nearfar.synthesis.settings import Synthesis
     from nearfar.synthesis.synthesise import Paying, SynthesisSummary
-
-_KEYS = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY"}
-_ADDRESSES = {"anthropic": "ANTHROPIC_BASE_URL", "openai": "OPENAI_BASE_URL"}
 
 
 def synthesise(
@@ -91,6 +86,7 @@ def synthesise(
     Every answer is kept before it is used: the same command goes on after a crash, a limit or
     Ctrl-C, and pays nothing twice. Keys are read from ANTHROPIC_API_KEY or OPENAI_API_KEY.
     """
+    from nearfar.cli.language_model import address, endpoint
     from nearfar.cli.talking import bars, say, stoppable
     from nearfar.data.dataset import Dataset
     from nearfar.errors import BadSetting
@@ -110,7 +106,7 @@ def synthesise(
         llm = LlmSettings(
             model=model,
             api=format_,
-            base_url=base_url or os.environ.get(_ADDRESSES[format_]) or None,
+            base_url=base_url or address(format_),
             max_tokens=max_answer_tokens,
             concurrency=concurrency,
             requests_per_minute=requests_per_minute,
@@ -135,16 +131,16 @@ def synthesise(
     )
     taught = Dataset.open(dataset)
     with ExitStack() as stack:
-        endpoint = None if llm is None else _endpoint(llm, stack, without_key=dry_run)
+        server = None if llm is None else endpoint(llm, stack, without_key=dry_run)
         progress = stack.enter_context(bars())
         if dry_run:
-            _estimate(taught, settings, endpoint, journal or journal_of(folder), progress)
+            _estimate(taught, settings, server, journal or journal_of(folder), progress)
             return
         judge = None if encoder is None else _judge(encoder, max_tokens)
         if judge is None:
             say("Without --encoder there is no round trip: queries are judged by their text alone.")
         run = Run(
-            endpoint=endpoint,
+            endpoint=server,
             journal=journal,
             encoder=judge,
             progress=progress,
@@ -161,22 +157,6 @@ def _judge(name: str, max_tokens: int | None) -> "Encoder":
     return TextEncoder.load(name, TextSettings(max_tokens=max_tokens))
 
 
-def _endpoint(llm: "LlmSettings", stack: ExitStack, *, without_key: bool) -> "Endpoint | None":
-    from nearfar.errors import BadSetting
-    from nearfar.llm.endpoints import open_endpoint
-
-    name = _KEYS[llm.wire_format]
-    key = os.environ.get(name) or None
-    if key is None and llm.base_url is None:
-        if without_key:
-            return None
-        raise BadSetting(
-            f"{llm.model} needs an API key: set {name}. A server of your own needs none; give its "
-            "address with --base-url."
-        )
-    return stack.enter_context(open_endpoint(llm, key))
-
-
 def _estimate(
     dataset: "Dataset",
     settings: "Synthesis",
@@ -187,8 +167,8 @@ def _estimate(
     from nearfar.cli.talking import say
     from nearfar.errors import BadSetting
     from nearfar.llm.client import Client
+    from nearfar.llm.journal import open_journal
     from nearfar.synthesis.estimate import estimate
-    from nearfar.synthesis.journal import open_journal
     from nearfar.synthesis.plan import make_plan
 
     if settings.llm is None:

@@ -1,8 +1,8 @@
 """Measures one model, or a base and what was made of it, on the same queries."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,12 @@ from nearfar.evaluation.geometry import alignment, answer_rows, uniformity
 from nearfar.evaluation.intervals import FEWEST, Estimate, estimate
 from nearfar.evaluation.margins import Similarities, digest, pin_negatives, similarities
 from nearfar.evaluation.metrics import METRICS, per_query
-from nearfar.evaluation.report import Measure, Report
+from nearfar.evaluation.report import Measure, Report, paired
+from nearfar.evaluation.reranked import TwoStages, compare_stages, read_candidates
 from nearfar.evaluation.settings import Evaluation
 from nearfar.files import whole_file
 from nearfar.model.encoder import Encoder
+from nearfar.model.reranker import Reranker
 from nearfar.progress import Progress, silent
 
 Floats = npt.NDArray[np.float64]
@@ -46,6 +48,12 @@ class Evidence:
     base: Measured
     tuned: Measured | None
     task: Task
+    stages: TwoStages | None = None  # where a reranker was measured too
+
+    @property
+    def last(self) -> Measured:
+        """Return what was made, or the base where it is alone."""
+        return self.tuned or self.base
 
 
 def evaluate(
@@ -66,7 +74,7 @@ def evaluate(
     pinned = pin_negatives(dataset, task, seed=settings.seed)
     before = _measure(base, dataset, task, pinned, settings, progress)
     after = None if tuned is None else _measure(tuned, dataset, task, pinned, settings, progress)
-    clusters = _clusters(dataset, task)
+    clusters = clusters_of(dataset, task)
     everyone = np.arange(len(task.queries))
     cohorts = [
         _compare(name, before, after, rows, clusters, field, value)
@@ -90,6 +98,39 @@ def evaluate(
     return Evidence(report, before, after, task)
 
 
+def with_reranker(
+    evidence: Evidence,
+    dataset: Dataset,
+    retrieve: Callable[[str], Sequence[int]],
+    reranker: Reranker,
+    asked: Sequence[int],
+    *,
+    words_too: bool = False,
+    progress: Progress = silent,
+) -> Evidence:
+    """Measure a second stage on the same queries, and add it to the evidence.
+
+    Args:
+        evidence: of the model that retrieves, the last one.
+        dataset: where the texts are.
+        retrieve: from the words of a query to rows of the task's documents, best first, at
+            least as many as the largest number asked for, if there are so many.
+        reranker: the second stage.
+        asked: how many candidates it reads, 10 or more; several numbers are compared.
+        words_too: whether BM25 helped to find candidates.
+        progress: told after every query.
+
+    Raises:
+        BadModel: the reranker said something that is not a number.
+    """
+    stages = read_candidates(evidence.task, dataset, retrieve, reranker, progress=progress)
+    found = compare_stages(
+        stages, reranker.fingerprint, asked, clusters_of(dataset, evidence.task),
+        words_too=words_too,
+    )  # fmt: skip
+    return replace(evidence, stages=stages, report=replace(evidence.report, reranking=found))
+
+
 def write_per_query(evidence: Evidence, folder: Path) -> None:
     """Write per_query.parquet: every query with its values and its first hits."""
     task = evidence.task
@@ -99,6 +140,8 @@ def write_per_query(evidence: Evidence, folder: Path) -> None:
             continue
         columns |= {f"{name}_{metric}": values for metric, values in model.values.items()}
         columns[f"{name}_hits"] = [list(model.rankings[q.id][:10]) for q in task.queries]
+    if evidence.stages is not None:
+        columns |= evidence.stages.per_query()
     with whole_file(folder / "per_query.parquet") as part:
         pq.write_table(pa.table(columns), part)
 
@@ -142,19 +185,11 @@ def _compare(
 ) -> Measure:
     own = [clusters[row] for row in rows]
     span = _SPANS.get(name, (0.0, 1.0))
-    width = span[1] - span[0]
     old = before.values[name][rows]
     if after is None:
         return Measure(name=name, base=estimate(old, own, span=span), field=field, value=value)
-    new = after.values[name][rows]
-    return Measure(
-        name=name,
-        base=estimate(old, own, span=span),
-        tuned=estimate(new, own, span=span),
-        difference=estimate(new - old, own, span=(-width, width)),
-        field=field,
-        value=value,
-    )
+    found = paired(name, old, after.values[name][rows], own, span=span)
+    return replace(found, field=field, value=value)
 
 
 def _uniformity(before: Measured, after: Measured | None) -> Measure:
@@ -173,7 +208,7 @@ def _uniformity(before: Measured, after: Measured | None) -> Measure:
     )
 
 
-def _clusters(dataset: Dataset, task: Task) -> list[str]:
+def clusters_of(dataset: Dataset, task: Task) -> list[str]:
     """Return what each query hangs together with: its own group, else that of its answer."""
     answer = {query.id: task.best_answer(query.id) for query in task.queries}
     wanted = set(answer.values())

@@ -11,7 +11,7 @@ import jinja2
 from nearfar.data.dataset import Dataset
 from nearfar.evaluation import pictures
 from nearfar.evaluation.evaluate import Evidence, Measured
-from nearfar.evaluation.report import SHORT_NAMES, headline, span
+from nearfar.evaluation.report import SHORT_NAMES, headline, span, told_of_stages
 from nearfar.evaluation.settings import Evaluation
 from nearfar.files import whole_file
 
@@ -66,6 +66,8 @@ def write_page(
         queries=len(evidence.task.queries),
         curves=pictures.training_curves(_read_log(log)),
         cohorts=pictures.cohort_bars(report.cohorts),
+        stages=[] if report.reranking is None else told_of_stages(report.reranking),
+        stages_curve=pictures.candidates_curve(report.reranking),
         histograms=pictures.similarity_histograms(evidence),
         maps=pictures.maps(evidence, settings.map_points, settings.seed),
         lineage=lineage[max(lineage.find("<svg"), 0) :],  # without the head of a file of its own

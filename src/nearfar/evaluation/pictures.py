@@ -12,14 +12,14 @@ from matplotlib.figure import Figure
 
 from nearfar.evaluation.evaluate import Evidence, Measured
 from nearfar.evaluation.geometry import flat_map
-from nearfar.evaluation.report import Measure
+from nearfar.evaluation.report import Measure, Reranking
+from nearfar.pictures import save_svg
 
 Floats = npt.NDArray[np.float64]
 
 # Mid tones: each stands out from white as well as from near-black.
 BASE, TUNED, WRONG, INK = "#8794a8", "#0f9d8f", "#d97a34", "#7d8590"
 _STYLE: Any = {
-    "svg.hashsalt": "nearfar",  # equal numbers give equal files
     "svg.fonttype": "none",  # text stays text: it can be selected, searched and read aloud
     "font.family": "sans-serif",
     "font.size": 10,
@@ -80,6 +80,31 @@ def cohort_bars(cohorts: Sequence[Measure], name: str = "ndcg_at_10_score") -> s
         axes[0].legend(loc="lower right")
 
     return _svg(draw, columns=1, height=1.1 + 0.42 * len(shown))
+
+
+def candidates_curve(found: Reranking | None) -> str | None:
+    """Draw quality against candidates read, with what no reranker can pass; None without one."""
+    if found is None:
+        return None
+    shown = found.depths
+    places = range(len(shown))  # evenly spaced: most is won among the first
+
+    def draw(axes: Sequence[Axes]) -> None:
+        ceilings = [depth.ceiling.mean for depth in shown]
+        axes[0].plot(places, ceilings, color=BASE, linestyle="--", label="best possible order")
+        measures = [depth.measure("ndcg_at_10_score") for depth in shown]
+        ndcg = [found.tuned or found.base for found in measures]
+        axes[0].plot(places, [one.mean for one in ndcg], color=TUNED, marker="o", linewidth=2,
+                     label="reranked")  # fmt: skip
+        for place, one in zip(places, ndcg, strict=True):
+            if one.low is not None and one.high is not None:
+                axes[0].plot([place, place], [one.low, one.high], color=TUNED, alpha=0.5)
+        axes[0].axhline(measures[0].base.mean, color=INK, linewidth=0.8, label="retrieval alone")
+        axes[0].set_xticks(places, [f"{depth.candidates:,}" for depth in shown])
+        axes[0].set(xlabel="candidates reranked, lines are 95 % intervals", ylabel="nDCG@10")
+        axes[0].legend(loc="best")
+
+    return _svg(draw, columns=1)
 
 
 def similarity_histograms(evidence: Evidence) -> str:
@@ -150,8 +175,6 @@ def _svg(
             ax.patch.set_alpha(0)
         draw(list(axes))
         out = io.StringIO()
-        # Neither a date, which would make equal pictures differ, nor links to vocabularies.
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(out, format="svg", metadata=nothing)
+        save_svg(figure, out)
     text = out.getvalue()
     return text[text.index("<svg") :]

@@ -1,13 +1,13 @@
 """A Report: what was measured, of which spaces, on which data, and how sure it is."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from nearfar.errors import BadFile
-from nearfar.evaluation.intervals import Estimate
+from nearfar.evaluation.intervals import Estimate, Floats, estimate
 from nearfar.files import whole_file
 
 FORMAT = 1
@@ -22,6 +22,7 @@ SHORT_NAMES = {  # for people; files keep the whole names
     "positive_above_negative_score": "P(pos>neg)",
     "alignment_loss": "alignment↓",
     "uniformity_loss": "uniformity↓",
+    "judged_at_10_score": "judged@10",
 }
 
 
@@ -45,6 +46,81 @@ class Measure:
         return "better" if change.above_zero != (self.name in DOWN_IS_GOOD) else "worse"
 
 
+def paired(
+    name: str,
+    old: Floats,
+    new: Floats,
+    clusters: Sequence[str],
+    *,
+    span: tuple[float, float] = (0.0, 1.0),
+) -> Measure:
+    """Return a measure of two models on the same queries, and of their difference."""
+    width = span[1] - span[0]
+    return Measure(
+        name=name,
+        base=estimate(old, clusters, span=span),
+        tuned=estimate(new, clusters, span=span),
+        difference=estimate(new - old, clusters, span=(-width, width)),
+    )
+
+
+def _named(measures: Sequence[Measure], name: str) -> Measure:
+    for found in measures:
+        if found.name == name:
+            return found
+    raise KeyError(name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depth:
+    """What it is worth to read so many candidates of each query; the others follow unread."""
+
+    candidates: int
+    recall: Estimate  # share of the answers that are among them
+    ceiling: Estimate  # nDCG@10 of the best order of them: no reranker can do better
+    measures: tuple[Measure, ...]  # base: retrieval alone; tuned: these candidates reranked
+
+    def measure(self, name: str) -> Measure:
+        """Return a measure of both stages.
+
+        Raises:
+            KeyError: there is none of that name.
+        """
+        return _named(self.measures, name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """How long one query takes in one stage, asked alone."""
+
+    median_seconds: float
+    p95_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reranking:
+    """Two stages on the same queries: what retrieval lost, and what reranking won."""
+
+    reranker: str  # fingerprint
+    words_too: bool  # whether BM25 helped to find candidates
+    asked: tuple[int, ...]  # numbers of candidates that were asked for
+    depths: tuple[Depth, ...]  # these and others between them, from 0: retrieval alone
+    retrieval: Latency  # the query encoded and its candidates found
+    reranking: Latency  # of the most candidates
+    pairs_per_second: float
+
+    def at(self, candidates: int) -> Depth:
+        """Return what reading so many is worth.
+
+        Raises:
+            KeyError: so many were not measured.
+        """
+        for found in self.depths:
+            if found.candidates == candidates:
+                return found
+        raise KeyError(candidates)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """All measures, with everything needed to hold them against others."""
@@ -59,6 +135,7 @@ class Report:
     settings: dict[str, Any]
     measures: tuple[Measure, ...]
     cohorts: tuple[Measure, ...]
+    reranking: Reranking | None = None  # None: only retrieval was measured
 
     def measure(self, name: str) -> Measure:
         """Return a measure on all queries.
@@ -66,10 +143,7 @@ class Report:
         Raises:
             KeyError: there is none of that name.
         """
-        for found in self.measures:
-            if found.name == name:
-                return found
-        raise KeyError(name)
+        return _named(self.measures, name)
 
 
 def headline(report: Report) -> str:
@@ -85,6 +159,38 @@ def headline(report: Report) -> str:
         return f"No clear difference: nDCG@10 changes by {span(change, sign=True)} {over}."
     verb = "beats" if found.verdict == "better" else "is worse than"
     return f"The tuned model {verb} its base: nDCG@10 {span(change, sign=True)} {over}."
+
+
+def told_of_stages(found: Reranking) -> list[str]:
+    """Say in a few sentences what retrieval lost, what reranking won, and what it costs."""
+    most = found.at(max(found.asked))
+    ndcg, judged = most.measure("ndcg_at_10_score"), most.measure("judged_at_10_score")
+    change = ndcg.difference
+    assert change is not None, "one of two stages is missing"
+    assert judged.tuned is not None, "one of two stages is missing"
+    word = {"better": "lifts", "worse": "lowers", "unclear": "does not clearly change"}
+    by = "with words" if found.words_too else "by meaning alone"
+    return [
+        f"Retrieval {by} leaves {_percent(1 - most.recall.mean)} of the answers out of the first "
+        f"{most.candidates:,} candidates: nDCG@10 can reach {span(most.ceiling)}, and is "
+        f"{span(ndcg.base)} before reranking.",
+        f"Reranking them {word[ndcg.verdict]} it: {span(ndcg.tuned)}, "
+        f"{span(change, sign=True)} over {change.n:,} queries"
+        f"{', too few to be sure of anything' if change.low is None else ''}.",
+        f"A query takes {_milliseconds(found.retrieval)} to retrieve and "
+        f"{_milliseconds(found.reranking)} to rerank, at {found.pairs_per_second:,.0f} pairs "
+        "a second (median; in brackets 95 of 100 take no longer).",
+        f"Of the first 10 documents {_percent(judged.base.mean)} are judged before reranking and "
+        f"{_percent(judged.tuned.mean)} after: what is not judged counts as wrong.",
+    ]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _milliseconds(found: Latency) -> str:
+    return f"{1e3 * found.median_seconds:,.1f} ms [{1e3 * found.p95_seconds:,.1f}]"
 
 
 def span(found: Estimate | None, *, sign: bool = False) -> str:
@@ -117,11 +223,28 @@ def read_report(folder: Path) -> Report:
             raise ValueError(f"its format is {found!r}, not {FORMAT}")
         for key in ("measures", "cohorts"):
             facts[key] = tuple(_measure(row) for row in facts[key])
+        facts["reranking"] = _reranking(facts.get("reranking"))
         return Report(**facts)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadFile(
             f"{path}: expected a report ({error}). Make one with `nearfar evaluate`."
         ) from error
+
+
+def _reranking(facts: Mapping[str, Any] | None) -> Reranking | None:
+    if facts is None:
+        return None
+    latencies = {name: Latency(**facts[name]) for name in ("retrieval", "reranking")}
+    depths = tuple(
+        Depth(
+            candidates=row["candidates"],
+            recall=Estimate(**row["recall"]),
+            ceiling=Estimate(**row["ceiling"]),
+            measures=tuple(_measure(one) for one in row["measures"]),
+        )
+        for row in facts["depths"]
+    )
+    return Reranking(**{**facts, **latencies, "asked": tuple(facts["asked"]), "depths": depths})
 
 
 def _measure(facts: Mapping[str, Any]) -> Measure:

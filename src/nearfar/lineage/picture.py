@@ -10,6 +10,7 @@ from matplotlib.patches import FancyBboxPatch
 
 from nearfar.files import whole_file
 from nearfar.lineage.things import Lineage, Thing
+from nearfar.pictures import save_svg
 
 # Dark enough for white letters, and each stands out from white as well as from near-black.
 _COLOURS = {
@@ -20,10 +21,8 @@ _COLOURS = {
     "index": "#2f6db5",
     "report": "#86701a",
 }
-# Neither a date, which would make equal pictures differ, nor links to vocabularies.
-_NOTHING = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 _INK = "#7d8590"
-_STYLE: Any = {"svg.hashsalt": "nearfar", "svg.fonttype": "none", "font.size": 9}
+_STYLE: Any = {"svg.fonttype": "none", "font.size": 9}
 _WIDE, _HIGH = 2.8, 0.9  # inches from box to box
 _HALF, _STEP = 0.4, 0.4  # half a box's width, and how much lower every other column stands
 _LETTERS = 33  # of a line in a box
@@ -48,8 +47,8 @@ def draw_lineage(lineage: Lineage, path: Path) -> None:
                 _arrow(axes, places[used.key], place)
         for key, place in places.items():
             _box(axes, lineage.things[key], place)
-        with whole_file(path) as part, part.open("wb") as file:
-            figure.savefig(file, format="svg", metadata=_NOTHING, transparent=True)
+        with whole_file(path) as part:
+            save_svg(figure, part, transparent=True)
 
 
 def _columns(lineage: Lineage) -> list[list[str]]:

@@ -5,7 +5,8 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 from nearfar.data import tables
 from nearfar.data.rejects import REJECTS
 from nearfar.data.writer import write_dataset
+from nearfar.errors import BadRecord
 from nearfar.files import whole_file, whole_folder
 from nearfar.lineage.holdings import PER_QUERY, names_any
 from nearfar.lineage.matching import Held, Matcher, dropped, isin
@@ -23,11 +25,13 @@ from nearfar.lineage.needles import Needles
 from nearfar.lineage.parents import FORGOTTEN, parents_of
 from nearfar.lineage.workspace import Place
 from nearfar.search.documents_file import write_documents
+from nearfar.search.index import LEXICAL
+from nearfar.search.lexical_file import write_lexical
 from nearfar.search.vectors_file import open_vectors, write_vectors
 
 _ROWS_PER_CHUNK = 2_048
 _DATASET = ("documents.parquet", "queries.parquet", "judgments.parquet", "manifest.json")
-_INDEX = ("documents.parquet", "vectors.safetensors", "index.json")
+_INDEX = ("documents.parquet", "vectors.safetensors", "index.json", LEXICAL)
 
 
 def rewrite_dataset(
@@ -87,6 +91,12 @@ def rewrite_dataset(
             drop = rejects.is_file() and not clean(rejects)
             _carry(_others(folder, (*_DATASET, REJECTS) if drop else _DATASET), part)
     return True
+
+
+def _contents(path: Path) -> Iterator[str]:
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(_ROWS_PER_CHUNK, columns=["content"]):
+            yield from batch["content"].to_pylist()
 
 
 def _blotted(value: Any, texts: Collection[str], needles: Needles) -> Any:
@@ -185,6 +195,9 @@ def rewrite_index(index: Place, ids: Collection[str]) -> bool:
             facts = {**index.facts, "count": count}
             text = json.dumps(facts, indent=2, ensure_ascii=False)
             (part / "index.json").write_text(text + "\n", encoding="utf-8")
+            if (folder / LEXICAL).is_dir():
+                with suppress(BadRecord):  # where no word is left, the index of words goes
+                    write_lexical(part / LEXICAL, lambda: _contents(part / "documents.parquet"))
             _carry(_others(folder, _INDEX), part)
     return True
 

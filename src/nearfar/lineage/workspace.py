@@ -22,7 +22,7 @@ DEEPEST = 100  # where a forgetting still looks
 _NOT_OURS = {".git", ".hg", "__pycache__", "node_modules", "site-packages"}
 # Named by mining/contents.py, which keeps the texts too.
 _VECTORS = re.compile(r"vectors-[0-9a-f]{16}\.npy|texts-[0-9a-f]{16}\.arrow")
-# A line of synthesis/journal.py begins so, and says at least this.
+# A line of llm/journal.py begins so, and says at least this.
 _ANSWER, _ANSWERED = b'{"key": "', {"key", "text", "stop", "cost_usd"}
 _MOST_READ = 4 << 20  # bytes of a line that may be such an answer
 # What `files.py` and the import name the things that they have not finished.

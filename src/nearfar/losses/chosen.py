@@ -1,6 +1,5 @@
 """Which loss a run learns by, and what stands around it."""
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable, Mapping
@@ -11,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nearfar.errors import BadSetting
 from nearfar.losses.around import layered, matryoshka, quantised, without_false_negatives
 from nearfar.losses.checks import require, require_one_of
 from nearfar.losses.edges import Edges
 from nearfar.losses.named import LOSSES
+from nearfar.losses.options import require_options
 from nearfar.losses.spread import spread_out
 
 ChosenLoss = Callable[[Tensor, Tensor, Edges, float | Tensor], Tensor]
@@ -53,7 +52,10 @@ class LossSettings:
             require(within, "temperature", f"{low} to {high} to be learned", self.temperature)
             require(end is None, "temperature_at_end", "left out when it is learned", end)
         require(self.spread_weight >= 0, "spread_weight", "0 or more", self.spread_weight)
-        _require_options(self.name, self.options)
+        require_options(
+            self.name, LOSSES[self.name], self.options, trial=_trial(),
+            set_elsewhere=_SET_ELSEWHERE,
+        )  # fmt: skip
         build_loss(self)  # whatever stands around it checks its own options
 
 
@@ -96,30 +98,12 @@ def takes_temperature(name: str) -> bool:
     return "temperature" in inspect.signature(LOSSES[name]).parameters
 
 
-def _require_options(name: str, options: Mapping[str, Any]) -> None:
-    signature = inspect.signature(LOSSES[name]).parameters
-    known = [
-        option
-        for option, parameter in signature.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and option not in _SET_ELSEWHERE
-    ]
-    for option in options:
-        if option not in known:
-            close = difflib.get_close_matches(option, known, n=1)
-            hint = f"Did you mean {close[0]!r}?" if close else f"It has: {', '.join(known) or '-'}."
-            raise BadSetting(f"loss.options.{option} is not an option of {name}. {hint}")
-    _try(name, options)
-
-
-def _try(name: str, options: Mapping[str, Any]) -> None:
-    """Call the loss on two pairs: each loss checks its own options."""
+def _trial() -> tuple[Tensor, Tensor, Edges]:
+    """Return two pairs on which each loss can check its own options."""
     eye, both = torch.eye(2), torch.arange(2)
     zeros = torch.zeros(2)
     edges = Edges(
         torch.cat([both, both]), torch.cat([both, both.flip(0)]), torch.cat([zeros + 1, zeros]),
         score=torch.arange(4.0), teacher=(eye, eye),
     )  # fmt: skip
-    try:
-        LOSSES[name](eye, eye, edges, **options)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise BadSetting(f"loss.options of {name}: {dict(options)} do not fit: {error}") from error
+    return eye, eye, edges

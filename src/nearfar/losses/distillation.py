@@ -15,7 +15,8 @@ from nearfar.errors import BadSetting
 from nearfar.losses.blocks import Pairs, blockwise
 from nearfar.losses.checks import require, require_temperature
 from nearfar.losses.edges import Edges, pairs_among
-from nearfar.losses.groups import log_sum_within, pairs_within
+from nearfar.losses.groups import pairs_within
+from nearfar.losses.lists import log_shares
 from nearfar.vectors.similarity import pair_cosines, unit
 
 
@@ -102,8 +103,8 @@ def listwise_kl(
     if not shared.any():
         raise ValueError("no query of the batch has two documents with a teacher's score.")
     rows = query[shared]
-    theirs = _log_share(scores[shared] / teacher_temperature, rows, len(queries))
-    ours = _log_share(cosines[shared] / temperature / teacher_temperature, rows, len(queries))
+    theirs = log_shares(scores[shared] / teacher_temperature, rows, len(queries))
+    ours = log_shares(cosines[shared] / temperature / teacher_temperature, rows, len(queries))
     total = (theirs.exp() * (theirs - ours)).sum() / (count > 1).sum()
     return total * teacher_temperature**2
 
@@ -145,7 +146,7 @@ def listwise_infonce(
     require(0 < teacher_temperature < math.inf, "teacher_temperature", "above 0",
             teacher_temperature)  # fmt: skip
     query, _, document, scores = _scored(queries, documents, edges)
-    share = _log_share(scores / teacher_temperature, query, len(queries)).exp()
+    share = log_shares(scores / teacher_temperature, query, len(queries)).exp()
     order = torch.argsort(query, stable=True)
     listed, share = Pairs(query[order], document[order]), share[order]
     share = share / len(torch.unique(query))
@@ -221,8 +222,3 @@ def _scored(
     query, document = edges.query[some], edges.document[some]
     cosines = pair_cosines(queries, documents, query, document)
     return query, cosines, document, given[some].detach().to(cosines.dtype)
-
-
-def _log_share(logits: Tensor, query: Tensor, count: int) -> Tensor:
-    """Return the log of the softmax over the edges of each query."""
-    return logits - log_sum_within(logits, query, count)[query]

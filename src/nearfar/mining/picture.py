@@ -3,20 +3,17 @@
 from itertools import pairwise
 from pathlib import Path
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from nearfar.files import whole_file
 from nearfar.mining.audit import Audit
-
-# Neither a date, which would make equal pictures differ, nor links to vocabularies.
-_NOTHING = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+from nearfar.pictures import save_svg
 
 
 def draw_margins(audit: Audit, path: Path) -> None:
     """Write the histogram of margins as SVG; what scores above the answer is red."""
-    with mpl.rc_context({"svg.hashsalt": "nearfar"}), whole_file(path) as part:
-        _drawn(audit).savefig(part, format="svg", metadata=_NOTHING)
+    with whole_file(path) as part:
+        save_svg(_drawn(audit), part)
 
 
 def _drawn(audit: Audit) -> Figure:

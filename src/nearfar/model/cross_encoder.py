@@ -3,12 +3,11 @@
 Each text is tokenised once, however many pairs it stands in, and pairs of like length are
 computed together, whichever queries they are of.
 
-Shapes: N documents, P pairs, L tokens of the longest.
+Shapes: N documents, P pairs, b pairs of a chunk.
 """
 
-import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +15,30 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import (
-    AutoModelForSequenceClassification,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import PreTrainedModel
 
 from nearfar.errors import BadModel, BadSetting
 from nearfar.fingerprint import fingerprint
+from nearfar.model.cross_layout import (
+    CrossLayout,
+    forget_layout,
+    read_cross_layout,
+    write_cross_layout,
+)
 from nearfar.model.locate import locate
 from nearfar.model.microbatches import micro_batches, pad
-from nearfar.model.precision import Precision, choose_device, choose_precision, in_precision
-from nearfar.model.tokens import TextToTokens
-from nearfar.model.transformer import places, read_transformer
+from nearfar.model.new_head import read_with_head, read_with_new_head
+from nearfar.model.pair_network import PairNetwork
+from nearfar.model.pair_tokens import Ids, PairTokens, Row
+from nearfar.model.precision import Precision, choose_device, choose_precision, without_gradients
+from nearfar.model.scoring import TOKENS_PER_CHUNK, Pairs, Scored, score_in_blocks
+from nearfar.model.transformer import places, quiet
+from nearfar.model.weights import weights_sha256, weights_state
 from nearfar.progress import Progress, silent
+from nearfar.records import Role
 
-_TOKENS_PER_CHUNK = {"cpu": 2_048, "cuda": 65_536}
-_PAIRS_PER_BLOCK = 8_192  # sorted by length together: their ids alone are in memory
+_TEXTS_PER_TOKENISATION = 1_024
+_TOKENS_UNLESS_SAID = 512  # of a model that knows no end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,49 +49,47 @@ class CrossSettings:
     precision: Precision = "auto"
     device: str = "auto"
     revision: str | None = None
+    new_head: bool = False  # draw a head for an encoder that has none, to be trained
+    seed: int = 0  # of the new head
 
 
+@dataclass(slots=True)
 class CrossEncoder:
-    """Any checkpoint for sequence classification with one label, or with two: no and yes."""
+    """Any checkpoint for sequence classification with one label, or with two: no and yes.
 
-    def __init__(
-        self,
-        transformer: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        max_tokens: int,
-        precision: torch.dtype,
-    ) -> None:
-        self.transformer = transformer
-        transformer.eval()  # type: ignore[no-untyped-call]
-        transformer.requires_grad_(False)
-        self.tokenizer = tokenizer
-        self.max_tokens = max_tokens
-        self.precision = precision
-        self._pad_id = int(tokenizer.pad_token_id or 0)
-        self._fingerprint: str | None = None
+    Its score is the logit, whatever activation sentence-transformers puts around it: of two
+    labels, that of yes less that of no.
+    """
+
+    network: PairNetwork
+    tokens: PairTokens
+    precision: torch.dtype
+    activation: str  # what sentence-transformers is told to put around the logit
+    _named: tuple[tuple[Any, ...], str] | None = field(default=None, repr=False)
 
     @classmethod
     def load(cls, name: str | Path, settings: CrossSettings | None = None) -> "CrossEncoder":
-        """Load a model.
+        """Load a reranker, or an encoder that shall become one (`new_head`).
 
         Args:
             name: a folder, `package:NAME`, or the id of a model on the hub.
             settings: what shall differ from what the folder says.
 
         Raises:
-            BadModel: nothing loadable is there, or it says more than one number of a pair.
+            BadModel: nothing loadable is there, it says more than one number of a pair, or it
+                has no trained head and no new one was asked for.
             BadSetting: a setting does not fit the model.
         """
         settings = settings or CrossSettings()
         folder = locate(str(name), revision=settings.revision)
         device = choose_device(settings.device)
-        transformer, tokenizer = read_transformer(folder, AutoModelForSequenceClassification)
-        labels = int(transformer.config.num_labels or 0)
-        if labels > 2:
-            raise BadModel(
-                f"{folder}: expected a model with one label, or two (no and yes), found {labels}. "
-                "A classifier of more says no single number of a query and a document."
-            )
+        layout = read_cross_layout(folder)
+        if settings.new_head:
+            transformer, tokenizer = read_with_new_head(layout.transformer, seed=settings.seed)
+        else:
+            transformer, tokenizer = read_with_head(layout.transformer)
+        forget_layout(transformer)
+        _require_numbers(transformer, folder)
         if tokenizer.pad_token_id is None:
             raise BadModel(
                 f"{folder}: expected a tokenizer with a padding token, found none. Set pad_token "
@@ -93,31 +97,46 @@ class CrossEncoder:
             )
         transformer.config.pad_token_id = tokenizer.pad_token_id  # decoders find a text's end by it
         most = places(transformer)
-        asked = settings.max_tokens or min(int(tokenizer.model_max_length), most or 512)
-        special = tokenizer.num_special_tokens_to_add(pair=True)
-        if asked < special + 2 or (most is not None and asked > most):
+        said = layout.max_tokens or min(
+            int(tokenizer.model_max_length), most or _TOKENS_UNLESS_SAID
+        )
+        asked = said if settings.max_tokens is None else settings.max_tokens
+        tokens = PairTokens(tokenizer, asked, query_prompt=layout.query_prompt)
+        smallest = tokens.template.special + 2
+        if asked < smallest or (most is not None and asked > most):
             raise BadSetting(
-                f"max_tokens of a reranker must be {special + 2} to {most} for {folder}, got "
-                f"{asked}."
+                f"max_tokens of a reranker must be {smallest} to {most or 'any'} for {folder}, "
+                f"got {asked}."
             )
         precision = choose_precision(settings.precision, device)
-        transformer.to(device)  # type: ignore[arg-type]
-        return cls(transformer, tokenizer, asked, precision)
+        network = PairNetwork(transformer, tokenizer).to(device)
+        encoder = cls(network, tokens, precision, layout.activation)
+        encoder.freeze()
+        return encoder
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.network.parameters()).device
 
     @property
     def fingerprint(self) -> str:
-        """Names everything that moves a score."""
-        if self._fingerprint is None:
-            digest = hashlib.sha256()
-            for name, weight in sorted(self.transformer.state_dict().items()):
-                digest.update(f"{name} {tuple(weight.shape)} ".encode())
-                digest.update(weight.detach().float().cpu().contiguous().numpy())
-            tokens = TextToTokens(self.tokenizer, "", "", self.max_tokens)
-            pair = self.tokenizer("one", "two")["input_ids"]
-            facts = {"weights": digest.hexdigest(), "tokenizer": tokens.digest(), "pair": pair,
-                     "max_tokens": self.max_tokens}  # fmt: skip
-            self._fingerprint = fingerprint(facts)
-        return self._fingerprint
+        """Names everything that moves a score; it changes when, and only when, something does."""
+        weights = weights_state(self.network)
+        state = (self.tokens, weights)
+        if self._named is None or weights is None or self._named[0] != state:
+            self._named = (state, self._name())
+        return self._named[1]
+
+    def thaw(self) -> None:
+        """Let the weights learn; until they are frozen again they are hashed for each name."""
+        self.network.requires_grad_(True)
+        self._named = None
+
+    def freeze(self) -> None:
+        """Let the weights be: from now on the model has one name."""
+        self.network.eval().requires_grad_(False)
+        self._named = None
 
     def score(self, query: str, documents: Sequence[str]) -> Float[Tensor, " N"]:
         """Return one logit per document, in the order given: the higher, the better the answer."""
@@ -134,57 +153,79 @@ class CrossEncoder:
         progress: Progress = silent,
     ) -> Float[Tensor, " P"]:
         """Return one logit per pair (place of a query, place of a document), on the CPU."""
-        scores = torch.empty(len(pairs))
-        # Blocks of documents of like length: what is sorted is what is in memory.
-        lengths = np.array([len(text) for text in documents])[pairs[:, 1].numpy()]
-        order = torch.from_numpy(np.argsort(-lengths, kind="stable"))
-        done = 0
-        for some in torch.split(order, _PAIRS_PER_BLOCK):
-            for rows, logits in self._block(queries, documents, pairs[some]):
-                scores[some[rows]] = logits
-                done += len(rows)
-                progress("scoring pairs", done, len(pairs))
-        return scores
 
-    def _block(
-        self, queries: Sequence[str], documents: Sequence[str], pairs: Int[Tensor, "P 2"]
-    ) -> Iterator[tuple[Int[Tensor, " b"], Float[Tensor, " b"]]]:
-        joined = self._joined(queries, documents, pairs.tolist())
-        budget = _TOKENS_PER_CHUNK.get(self.transformer.device.type, _TOKENS_PER_CHUNK["cpu"])
-        for chunk in micro_batches([len(ids) for ids, _ in joined], budget):
-            yield torch.from_numpy(chunk), self._forward([joined[i] for i in chunk])
+        def block(some: Pairs) -> Scored:
+            return self._block(queries, documents, some)
 
-    def _joined(
-        self, queries: Sequence[str], documents: Sequence[str], pairs: list[list[int]]
-    ) -> list[tuple[list[int], list[int]]]:
-        """Return the ids of each pair, and of which of the two texts each is."""
-        tokenizer: Any = getattr(self.tokenizer, "backend_tokenizer", None)
-        if tokenizer is None:  # in plain Python: it knows no other way than pair by pair
-            found = self.tokenizer(
-                [queries[q] for q, _ in pairs], [documents[d] for _, d in pairs],
-                truncation=True, max_length=self.max_tokens, return_token_type_ids=True,
-            )  # fmt: skip
-            return list(zip(found["input_ids"], found["token_type_ids"], strict=True))
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
-        halves = []
-        for texts, side in ((queries, 0), (documents, 1)):
-            places = sorted({pair[side] for pair in pairs})
-            rows = tokenizer.encode_batch([texts[i] for i in places], add_special_tokens=False)
-            halves.append(dict(zip(places, rows, strict=True)))
-        tokenizer.enable_truncation(self.max_tokens)  # of the longer of the two first
-        both = [tokenizer.post_process(halves[0][q], halves[1][d]) for q, d in pairs]
-        tokenizer.no_truncation()
-        return [(pair.ids, pair.type_ids) for pair in both]
+        with without_gradients(self.network, self.precision):
+            return score_in_blocks(documents, pairs, block, progress)
 
-    @torch.no_grad()
-    def _forward(self, rows: Sequence[tuple[list[int], list[int]]]) -> Float[Tensor, " b"]:
-        device = self.transformer.device
-        ids, real = pad([ids for ids, _ in rows], self._pad_id, self.max_tokens)
-        inputs = {"input_ids": ids, "attention_mask": real.long()}
-        if "token_type_ids" in self.tokenizer.model_input_names:
-            inputs["token_type_ids"] = pad([kinds for _, kinds in rows], 0, self.max_tokens)[0]
-        with in_precision(self.precision, device):
-            found = self.transformer(**{name: value.to(device) for name, value in inputs.items()})
-        logits: Tensor = found.logits.float().cpu()
-        return logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]
+    def forward_rows(self, rows: Sequence[Row]) -> Float[Tensor, " b"]:
+        """Return one float32 logit per joined pair, on the device, with its graph.
+
+        Precision and mode are the caller's: neither autocast nor eval() is called here.
+        """
+        most = self.tokens.max_tokens
+        ids, real = pad([ids for ids, _ in rows], self.tokens.pad_id, most)
+        types, _ = pad([types for _, types in rows], 0, most)
+        device = self.device
+        result: Tensor = self.network(ids.to(device), real.to(device), types.to(device))
+        return result
+
+    def save(self, folder: Path) -> None:
+        """Fill an empty folder so that `sentence_transformers.CrossEncoder(folder)` scores alike.
+
+        Its `predict` puts the activation around the logit that the model's folder named when it
+        was loaded, and none where it named none: then its scores are ours.
+        """
+        with quiet():
+            self.network.transformer.save_pretrained(folder)
+            tokenizer = self.tokens.tokenizer
+            tokenizer.model_max_length = self.tokens.max_tokens
+            tokenizer.save_pretrained(folder)
+        layout = CrossLayout(folder, self.activation, self.tokens.query_prompt)
+        write_cross_layout(folder, layout)
+
+    def _block(self, queries: Sequence[str], documents: Sequence[str], pairs: Pairs) -> Scored:
+        """Yield the logits of some pairs; each is joined only when its turn has come."""
+        asked, query_of = self._tokenised(queries, pairs[:, 0], "query")
+        told, document_of = self._tokenised(documents, pairs[:, 1], "document")
+        lengths = self.tokens.lengths(_lengths(asked)[query_of], _lengths(told)[document_of])
+        budget = TOKENS_PER_CHUNK.get(self.device.type, TOKENS_PER_CHUNK["cpu"])
+        for chunk in micro_batches(lengths, budget):
+            halves = zip(query_of[chunk], document_of[chunk], strict=True)
+            rows = [self.tokens.join(asked[q], told[d]) for q, d in halves]
+            yield chunk, self.forward_rows(rows).cpu()
+
+    def _tokenised(
+        self, texts: Sequence[str], wanted: Pairs, role: Role
+    ) -> tuple[list[Ids], Pairs]:
+        """Return the ids of each wanted text once, and which of them each wish is."""
+        places, which = np.unique(wanted, return_inverse=True)
+        rows: list[Ids] = []
+        for start in range(0, len(places), _TEXTS_PER_TOKENISATION):
+            some = [texts[i] for i in places[start : start + _TEXTS_PER_TOKENISATION]]
+            rows += [np.asarray(row, dtype=np.int32) for row in self.tokens(some, role).rows]
+        return rows, which
+
+    def _name(self) -> str:
+        return fingerprint({
+            "weights": weights_sha256(self.network),
+            "architecture": self.network.architecture(),
+            "tokenizer": self.tokens.digest(),
+            "prompts": [self.tokens.query_prompt, self.tokens.document_prompt],
+            "max_tokens": self.tokens.max_tokens,
+        })  # fmt: skip
+
+
+def _lengths(rows: Sequence[Ids]) -> Pairs:
+    return np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+
+
+def _require_numbers(transformer: PreTrainedModel, folder: Path) -> None:
+    for name, weight in transformer.named_parameters():
+        if not weight.isfinite().all():
+            raise BadModel(
+                f"{folder}: the weights {name} hold NaN or infinity, and so would every score. "
+                "The training behind them went wrong, or the file is damaged; take another."
+            )

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 import torch
+from torch import nn
 
 from nearfar.errors import BadSetting
 from nearfar.vectors.products import fast_products
@@ -58,3 +59,26 @@ def _has_fast_bfloat16(device: torch.device) -> bool:
         return torch.cuda.get_device_capability(device)[0] >= 8
     # Without these instructions a CPU emulates bfloat16, slower than float32.
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+@contextmanager
+def without_gradients(network: nn.Module, precision: torch.dtype) -> Iterator[None]:
+    """While this lasts, compute without gradients, and round each weight once at most.
+
+    Autocast keeps a rounded copy of a weight only if it may learn; of others it would make a
+    new one for each chunk. The copies go when this ends.
+    """
+    was_training = network.training
+    rounded = precision != torch.float32
+    frozen = [w for w in network.parameters() if rounded and not w.requires_grad]
+    network.eval()
+    try:
+        for weight in frozen:
+            weight.requires_grad_(True)
+        device = next(network.parameters()).device
+        with torch.no_grad(), in_precision(precision, device):
+            yield
+    finally:
+        for weight in frozen:
+            weight.requires_grad_(False)
+        network.train(was_training)

@@ -16,7 +16,7 @@ from nearfar.model.locate import locate
 from nearfar.model.microbatches import micro_batches, pad
 from nearfar.model.network import Dense, TextNetwork
 from nearfar.model.pooling import POOLINGS
-from nearfar.model.precision import Precision, choose_device, choose_precision, in_precision
+from nearfar.model.precision import Precision, choose_device, choose_precision, without_gradients
 from nearfar.model.space import EmbeddingSpace
 from nearfar.model.tokens import TextToTokens
 from nearfar.model.transformer import places, quiet, read_transformer
@@ -122,20 +122,17 @@ class TextEncoder:
         nor their company moves a vector by more than rounding.
         """
         vectors = torch.empty(len(contents), self.network.dim)
-        was_training = self.network.training
-        self.network.eval()
         done = 0
-        try:
+        with without_gradients(self.network, self.precision):
             for start, rows in self._tokenised(contents, role):
                 for chunk in self._chunks(rows):
                     ids, real = pad(
                         [rows[row] for row in chunk], self.tokens.pad_id, self.tokens.max_tokens
                     )
-                    vectors[torch.from_numpy(chunk) + start] = self._forward(ids, real)
+                    found = self.network(ids.to(self.device), real.to(self.device))
+                    vectors[torch.from_numpy(chunk) + start] = found.cpu()
                     done += len(chunk)
                     progress(f"encoding {role} texts", done, len(contents))
-        finally:
-            self.network.train(was_training)
         return vectors
 
     def save(self, folder: Path) -> None:
@@ -171,12 +168,6 @@ class TextEncoder:
     def _chunks(self, rows: Sequence[Sequence[int]]) -> Iterator[Any]:
         budget = _TOKENS_PER_CHUNK.get(self.device.type, _TOKENS_PER_CHUNK["cpu"])
         return micro_batches([len(row) for row in rows], budget)
-
-    @torch.no_grad()
-    def _forward(self, ids: Tensor, real: Tensor) -> Tensor:
-        with in_precision(self.precision, self.device):
-            result: Tensor = self.network(ids.to(self.device), real.to(self.device))
-        return result.cpu()
 
     def _describe(self) -> EmbeddingSpace:
         return EmbeddingSpace(

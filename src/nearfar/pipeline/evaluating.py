@@ -1,20 +1,41 @@
 """What the walk and the commands ask of the evaluation room."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from nearfar.data.dataset import Dataset
 from nearfar.evaluation.embedded import dev_scores, read_task
-from nearfar.evaluation.evaluate import evaluate, write_per_query
+from nearfar.evaluation.evaluate import Evidence, evaluate, with_reranker, write_per_query
 from nearfar.evaluation.page import write_page
 from nearfar.evaluation.report import Report, write_report
+from nearfar.evaluation.reranked import require_depths
 from nearfar.evaluation.settings import Evaluation
 from nearfar.lineage.picture import draw_lineage
 from nearfar.lineage.walk import lineage
 from nearfar.lineage.workspace import scan
 from nearfar.model.encoder import Encoder
+from nearfar.model.reranker import Reranker
 from nearfar.progress import Progress, silent
+from nearfar.search.candidates import Fusion, find_candidates
+from nearfar.search.index import contents
+from nearfar.search.lexical_file import LexicalIndex, write_lexical
 from nearfar.training.train import Check
+
+CANDIDATES = (50, 100, 200)  # of each query; quality is measured at each number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecondStage:
+    """Who reads the candidates that the last model finds."""
+
+    reranker: Reranker
+    candidates: tuple[int, ...] = CANDIDATES
+    lexical: bool = False  # whether BM25 helps to find them
+
+    def __post_init__(self) -> None:
+        require_depths(self.candidates)
 
 
 def dev_check(dataset: Dataset, settings: Evaluation) -> Check | None:
@@ -31,6 +52,7 @@ def evaluate_into(
     models: tuple[Encoder, Encoder | None],
     settings: Evaluation,
     *,
+    second: SecondStage | None = None,
     log: Path | None = None,
     model: Path | None = None,
     progress: Progress = silent,
@@ -42,17 +64,48 @@ def evaluate_into(
         dataset: whose split is measured.
         models: the base and what was made of it.
         settings: how.
+        second: what reads the candidates of the last model, measured on the same queries.
         log: log.jsonl of the training, for its curves.
         model: the folder of what was made, for the picture of its lineage.
         progress: told while texts are embedded.
     """
     evidence = evaluate(*models, dataset, settings, progress=progress)
+    if second is not None:
+        evidence = _with_second_stage(evidence, models[1] or models[0], dataset, second, progress)
     folder.mkdir(parents=True, exist_ok=True)
     write_per_query(evidence, folder)
     picture = "" if model is None else _picture(model, folder)
     write_page(evidence, dataset, folder, settings, log=log, lineage=picture)
     write_report(evidence.report, folder)
     return evidence.report
+
+
+def _with_second_stage(
+    evidence: Evidence,
+    encoder: Encoder,
+    dataset: Dataset,
+    second: SecondStage,
+    progress: Progress,
+) -> Evidence:
+    documents = evidence.last.embedded.documents
+    with TemporaryDirectory(prefix="nearfar-words-") as place:
+        fusion = None
+        if second.lexical:
+            folder = Path(place) / "lexical"
+            write_lexical(folder, lambda: contents(dataset), progress=progress)
+            fusion = Fusion(LexicalIndex(folder, len(documents)))
+
+        def retrieve(text: str) -> Sequence[int]:
+            vectors = encoder.encode([text], "query")
+            (found,) = find_candidates(
+                documents, vectors, [text], max(second.candidates), fusion=fusion
+            )
+            return [one.row for one in found]
+
+        return with_reranker(
+            evidence, dataset, retrieve, second.reranker, second.candidates,
+            words_too=second.lexical, progress=progress,
+        )  # fmt: skip
 
 
 def _picture(model: Path, folder: Path) -> str:

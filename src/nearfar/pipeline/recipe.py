@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from nearfar.data.importing import ImportOptions
-from nearfar.errors import BadFile, BadSetting
+from nearfar.errors import BadFile, BadSetting, require
 from nearfar.evaluation.settings import Evaluation
 from nearfar.losses import LossSettings
 from nearfar.mining.settings import Mining
@@ -36,6 +36,10 @@ class Reranking(CrossSettings):
     """A cross-encoder."""
 
     base: str  # a folder, package:NAME, or the id of a model on the hub
+
+    def __post_init__(self) -> None:
+        require(not self.new_head, "reranker.new_head", "false: an untrained head scores by chance",
+                self.new_head)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ Shapes: C documents, D dimensions.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,12 @@ from nearfar.model.encoder import Encoder
 from nearfar.model.space import EmbeddingSpace
 from nearfar.progress import Progress, silent
 from nearfar.search.documents_file import StoredDocuments, write_documents
+from nearfar.search.lexical_file import LexicalIndex, write_lexical
 from nearfar.search.vectors_file import STORAGES, Storage, open_vectors, write_vectors
 from nearfar.vectors.similarity import unit
 
 FORMAT = 1
+LEXICAL = "lexical"  # the folder beside the vectors, of an index that knows words too
 _ROWS_PER_CHUNK = 2_048  # texts embedded at once: what stands in memory while an index is built
 _AGAIN = "Build the index again with `nearfar index`."
 
@@ -52,6 +54,7 @@ def build_index(
     folder: Path,
     *,
     storage: Storage = "float32",
+    lexical: bool = False,
     progress: Progress = silent,
     replace: bool = False,
 ) -> Index:
@@ -63,12 +66,14 @@ def build_index(
         folder: where the index will stand.
         storage: float16 takes half the room, moves a cosine by less than 0.001, and is
             slower to search on a CPU, which computes in float32.
+        lexical: whether words can be searched too (BM25), for candidates that meaning misses.
         progress: told after every chunk of documents.
         replace: take the place of an index that stands there.
 
     Raises:
         BadFile: the folder exists and `replace` is False, or the dataset is damaged.
         BadModel: the encoder returned a vector that cannot be stored.
+        BadRecord: words are to be searched, and no document holds one.
         BadSetting: the storage is unknown.
     """
     if storage not in STORAGES:
@@ -88,6 +93,8 @@ def build_index(
                     add_documents(chunk)
                     done += len(chunk)
                     progress("embed documents", done, shape[0])
+        if lexical:
+            write_lexical(part / LEXICAL, lambda: contents(dataset), progress=progress)
         facts = _facts(encoder, dataset, storage)
         text = json.dumps(facts, indent=2, ensure_ascii=False)
         (part / "index.json").write_text(text + "\n", encoding="utf-8")
@@ -105,6 +112,12 @@ def _require_index_or_nothing(folder: Path) -> None:
 
 def _vectors(encoder: Encoder, chunk: pa.RecordBatch) -> Float[Tensor, "C D"]:
     return unit(encoder.encode(chunk["content"].to_pylist(), "document"))
+
+
+def contents(dataset: Dataset) -> Iterator[str]:
+    """Yield the texts of all documents, in the order of the rows of an index."""
+    for batch in dataset.batches("documents", ["content"]):
+        yield from batch["content"].to_pylist()
 
 
 def _facts(encoder: Encoder, dataset: Dataset, storage: Storage) -> dict[str, Any]:
@@ -144,6 +157,15 @@ def open_index(folder: Path) -> Index:
                 f"They do not belong together. {_AGAIN}"
             )
     return Index(folder, space, vectors, documents, facts)
+
+
+def open_lexical(index: Index) -> LexicalIndex:
+    """Open the words of an index; its vectors need them only for a search that fuses both.
+
+    Raises:
+        BadFile: it was built without, or they are damaged, or of other documents.
+    """
+    return LexicalIndex(index.folder / LEXICAL, len(index))
 
 
 def _read_facts(folder: Path) -> dict[str, Any]:

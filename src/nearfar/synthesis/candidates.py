@@ -6,9 +6,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from nearfar.data.dataset import Dataset
+from nearfar.llm.journal import Journal
 from nearfar.records import Scalar
 from nearfar.synthesis.asking import Task, look_up, unique
-from nearfar.synthesis.journal import Journal
 from nearfar.synthesis.passages import Passage
 from nearfar.synthesis.plain import plain_queries
 from nearfar.synthesis.settings import Synthesis

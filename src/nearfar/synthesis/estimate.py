@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from itertools import islice
 
 from nearfar.llm.client import Client
+from nearfar.llm.journal import Journal
 from nearfar.llm.messages import most_tokens
 from nearfar.progress import Progress, silent
 from nearfar.synthesis.asking import Task, look_up, unique
-from nearfar.synthesis.journal import Journal
 from nearfar.synthesis.settings import Synthesis
 
 _TASKS_AT_ONCE = 256

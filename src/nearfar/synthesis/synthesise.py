@@ -12,16 +12,17 @@ from nearfar.data.spool import short_hash
 from nearfar.data.writer import DatasetWriter, require_replaceable, write_dataset
 from nearfar.errors import BadFile, BadRecord, BadSetting
 from nearfar.fingerprint import content_id
+from nearfar.llm.asking import Asked
 from nearfar.llm.client import Client
+from nearfar.llm.journal import Bill, Journal, open_journal
 from nearfar.llm.limits import Clock, RealClock
 from nearfar.llm.messages import Endpoint, NoAnswer
 from nearfar.model.encoder import Encoder
 from nearfar.progress import Progress, silent
 from nearfar.records import Judgment, Origin, Query
-from nearfar.synthesis.asking import Asked, ask_all
+from nearfar.synthesis.asking import ask_all
 from nearfar.synthesis.candidates import Candidate, Tally, answered, plain
 from nearfar.synthesis.filters import TextSieve, normal
-from nearfar.synthesis.journal import Bill, Journal, open_journal
 from nearfar.synthesis.passages import Chosen, choose_documents
 from nearfar.synthesis.plan import Plan, make_plan
 from nearfar.synthesis.round_trip import vector_sieve

@@ -15,9 +15,8 @@ from nearfar.data.dataset import Dataset
 from nearfar.errors import BadSetting
 from nearfar.files import whole_file
 from nearfar.fingerprint import content_id, fingerprint
-from nearfar.losses import LossSettings
+from nearfar.losses import LossSettings, RerankingLossSettings
 from nearfar.losses.named import PAIRWISE
-from nearfar.losses.reranking import RerankingLossSettings
 from nearfar.model.encoder import Encoder
 from nearfar.model.tokens import TextToTokens
 from nearfar.progress import Progress, silent

@@ -10,8 +10,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from nearfar.errors import BadRecord
-from nearfar.losses.edges import Edges
-from nearfar.losses.reranking import RerankingLossSettings, build_reranking_loss
+from nearfar.losses import Edges, RerankingLossSettings, build_reranking_loss
 from nearfar.model.cross_encoder import CrossEncoder
 from nearfar.training.batch import Batch
 from nearfar.training.diagnosis import diagnose_scores

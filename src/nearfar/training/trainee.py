@@ -3,8 +3,7 @@
 from typing import Any, Protocol
 
 from nearfar.errors import BadSetting
-from nearfar.losses import LossSettings
-from nearfar.losses.reranking import RerankingLossSettings
+from nearfar.losses import LossSettings, RerankingLossSettings
 from nearfar.model.cross_encoder import CrossEncoder
 from nearfar.model.text import TextEncoder
 from nearfar.training.batch import Batch

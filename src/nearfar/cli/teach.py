@@ -1,0 +1,279 @@
+"""`nearfar teach`: another model's scores of queries and documents, for the encoder to learn."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from nearfar.cli.options import DatasetFolder, Replace
+
+if TYPE_CHECKING:
+    from nearfar.data.dataset import Dataset
+    from nearfar.llm.settings import LlmSettings
+    from nearfar.teaching.llm_judge import LlmJudge
+    from nearfar.teaching.questions import Judging
+    from nearfar.teaching.settings import Teaching
+    from nearfar.teaching.teach import Run, TeachingSummary
+
+
+def teach(
+    dataset: DatasetFolder,
+    out: Annotated[Path, typer.Option(help="Where the dataset with scores will stand.")],
+    reranker: Annotated[
+        list[str] | None,
+        typer.Option(help="A cross-encoder: a folder, package:NAME or id; repeatable, fused."),
+    ] = None,
+    llm: Annotated[
+        str | None, typer.Option(help="A language model as judge, as its server calls it.")
+    ] = None,
+    pairwise: Annotated[
+        bool, typer.Option("--pairwise", help="It compares two documents rather than grade one.")
+    ] = False,
+    encoder: Annotated[
+        str | None, typer.Option(help="Its nearest documents are scored too, as new candidates.")
+    ] = None,
+    depth: Annotated[int, typer.Option(help="How many of the nearest, with --encoder.")] = 50,
+    base_url: Annotated[
+        str | None, typer.Option(help="Of an OpenAI-compatible server, your own too.")
+    ] = None,
+    api: Annotated[
+        Literal["anthropic", "openai"] | None,
+        typer.Option(help="The wire format. Default: anthropic, or openai with --base-url."),
+    ] = None,
+    repeats: Annotated[int, typer.Option(help="Times each question is put to the LLM.")] = 2,
+    documents_per_request: Annotated[
+        int, typer.Option(help="That the LLM grades together, in another order each time.")
+    ] = 1,
+    cycles: Annotated[
+        int, typer.Option(help="With --pairwise: each document meets twice so many others.")
+    ] = 3,
+    least_agreement: Annotated[
+        float, typer.Option(help="Of the LLM with people: kappa, or the share of answers found.")
+    ] = 0.4,
+    allow_disagreement: Annotated[
+        bool, typer.Option("--allow-disagreement", help="Go on below that.")
+    ] = False,
+    max_answer_tokens: Annotated[
+        int, typer.Option(help="The most the LLM may write at once, thinking included.")
+    ] = 1_024,
+    input_price: Annotated[
+        float | None, typer.Option(help="Dollars for a million input tokens.")
+    ] = None,
+    output_price: Annotated[
+        float | None, typer.Option(help="Dollars for a million output tokens.")
+    ] = None,
+    limit_usd: Annotated[
+        float | None,
+        typer.Option(help="Spend no more, earlier runs and requests without answer included."),
+    ] = None,
+    requests_per_minute: Annotated[float | None, typer.Option(help="Default: no limit.")] = None,
+    concurrency: Annotated[int, typer.Option(help="Requests under way at once.")] = 4,
+    timeout_seconds: Annotated[float, typer.Option(help="How long to wait for an answer.")] = 120.0,
+    retries: Annotated[int, typer.Option(help="More tries after an error that may pass.")] = 5,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be scored and paid, and stop.")
+    ] = False,
+    journal: Annotated[
+        Path | None, typer.Option(help="Paid answers. Default: beside --out, .answers.jsonl.")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Scores and vectors. Default: beside --out, .scores.")
+    ] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other setting, such as teaching.fusion=ranks; repeatable."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the orders in which an LLM sees documents.")] = 0,
+    replace: Replace = False,
+) -> None:
+    """Score the judged pairs of the train split, and new candidates, in a new dataset.
+
+    Every score is kept before it is used: the same command goes on after a crash, a limit or
+    Ctrl-C, and scores nothing twice. Keys are read from ANTHROPIC_API_KEY or OPENAI_API_KEY.
+    """
+    from nearfar.cli.language_model import address
+    from nearfar.cli.talking import bars, say, stoppable
+    from nearfar.data.dataset import Dataset
+    from nearfar.errors import BadSetting, NearfarError
+    from nearfar.llm.settings import LlmSettings
+    from nearfar.model.cross_encoder import CrossEncoder
+    from nearfar.model.reranker import Reranker
+    from nearfar.model.text import TextEncoder
+    from nearfar.teaching.questions import Judging
+    from nearfar.teaching.teach import Run
+    from nearfar.teaching.teach import teach as score
+
+    if not reranker and llm is None:
+        raise BadSetting(
+            "Expected a teacher, got none: give --reranker MODEL, --llm MODEL, or both."
+        )
+    if pairwise and llm is None:
+        raise BadSetting("--pairwise is a way to ask a language model: give one with --llm.")
+    settings = _settings([f"teaching.depth={depth}", *(change or [])])
+    judging = None
+    if llm is not None:
+        wire: Literal["anthropic", "openai"] = api or ("openai" if base_url else "anthropic")
+        asked = LlmSettings(
+            model=llm,
+            api=wire,
+            base_url=base_url or address(wire),
+            max_tokens=max_answer_tokens,
+            concurrency=concurrency,
+            requests_per_minute=requests_per_minute,
+            timeout_seconds=timeout_seconds,
+            retries=retries,
+            input_usd_per_million_tokens=input_price,
+            output_usd_per_million_tokens=output_price,
+            limit_usd=limit_usd,
+        )
+        judging = Judging(llm=asked, repeats=repeats, documents_per_request=documents_per_request,
+                          cycles=cycles, seed=seed)  # fmt: skip
+    taught = Dataset.open(dataset)
+    with ExitStack() as stack:
+        progress = stack.enter_context(bars())
+        run = Run(
+            cache=cache,
+            encoder=None if encoder is None else TextEncoder.load(encoder),
+            least_agreement=None if judging is None or allow_disagreement else least_agreement,
+            progress=progress,
+            stop=stack.enter_context(stoppable()),
+            replace=replace,
+        )
+        path = journal or out.with_name(f"{out.name}.answers.jsonl")
+        judge = _judge(judging, pairwise, path, run, stack, dry_run) if judging else None
+        if dry_run:
+            _estimate(taught, out, settings, run, judge)
+            return
+        teachers: list[Reranker] = [CrossEncoder.load(name) for name in reranker or []]
+        try:
+            found = score([*teachers, *([judge] if judge else [])], taught, out, settings, run)
+        except NearfarError:
+            if judge is not None and judge.questioner.paid:
+                say(_bill(judge))  # whatever went wrong, what it cost is said
+            raise
+        progress.close()
+        _show(found)
+        bill = "" if judge is None else f" {_bill(judge)}"
+    print(
+        f"{out}: {found.pairs - found.unscored:,} of {found.pairs:,} pairs scored, "
+        f"{found.queries:,} queries.{bill}"
+    )
+
+
+def _settings(changes: list[str]) -> "Teaching":
+    from nearfar.errors import BadSetting
+    from nearfar.pipeline.settings import apply_change, settings_from
+    from nearfar.teaching.settings import Teaching
+
+    table: dict[str, Any] = {}
+    for one in changes:
+        apply_change(table, one)
+    if set(table) != {"teaching"}:
+        other = next(key for key in table if key != "teaching")
+        raise BadSetting(f"--set: {other} is not a table of settings here. There is: teaching.")
+    return settings_from(Teaching, table["teaching"], where="--set", key="teaching")
+
+
+def _judge(
+    judging: "Judging", pairwise: bool, path: Path, run: "Run", stack: ExitStack, dry_run: bool
+) -> "LlmJudge":
+    """Return a language model as a judge; in a dry run it may only count."""
+    from nearfar.cli.language_model import endpoint
+    from nearfar.llm.client import Client
+    from nearfar.llm.journal import open_journal
+    from nearfar.teaching.llm_judge import Comparer, Grader
+    from nearfar.teaching.questions import Questioner
+
+    server = endpoint(judging.llm, stack, without_key=dry_run)
+    kept = None
+    spent = 0.0
+    if not dry_run or path.is_file():
+        kept = stack.enter_context(open_journal(path))
+        spent = (kept.before.total_usd(judging.llm) or 0.0) + (
+            kept.lost_before.total_usd(judging.llm) or 0.0
+        )
+    client = None if server is None else Client(server, judging.llm, spent_usd=spent)
+    questioner = Questioner(judging, client, kept, run.progress, run.stop)
+    return Comparer(questioner) if pairwise else Grader(questioner)
+
+
+def _estimate(
+    dataset: "Dataset", out: Path, settings: "Teaching", run: "Run", judge: "LlmJudge | None"
+) -> None:
+    from nearfar.cli.talking import say
+    from nearfar.teaching.teach import preview
+
+    teachers = [] if judge is None else [judge]
+    queries, pairs, found = preview(teachers, dataset, out, settings, run)
+    if judge is None:
+        print(f"{pairs:,} pairs of {queries:,} queries would be scored.")
+        return
+    llm = judge.questioner.judging.llm
+    how = (
+        "counted by the server of the model"
+        if found.counted
+        else "bounded by one for each byte; English has about a quarter of that"
+    )
+    say(f"pairs: {pairs:,} of {queries:,} queries")
+    say(f"answers paid for already: {found.answered:,}")
+    say(f"input tokens: {found.input_tokens:,}, {how}")
+    say(f"output tokens: at most {found.output_tokens:,}, {llm.max_tokens:,} an answer")
+    cost = llm.cost_usd(found.input_tokens, found.output_tokens)
+    most = llm.cost_usd(found.most_input_tokens, found.most_output_tokens)
+    if cost is None or most is None:
+        print(f"{found.requests:,} requests; price unknown: give --input-price and --output-price.")
+        return
+    print(
+        f"{found.requests:,} requests, at most {cost:,.4f} dollars; {most:,.4f} if every answer "
+        "were malformed and asked for again."
+    )
+
+
+def _show(found: "TeachingSummary") -> None:
+    from nearfar.cli.talking import say
+
+    if found.documents_kept_back:
+        say(f"left out: {found.documents_kept_back:,} documents of dev or test")
+    if found.left:
+        say(f"left as they are: {found.left:,} judgments of pairs that dev or test measures")
+    if found.unscored:
+        say(f"without a score: {found.unscored:,} pairs")
+    say(f"scored by this run: {found.new_scores:,}; the others were kept from before"
+        if found.new_scores else "scored by this run: none on this machine")  # fmt: skip
+    for what, count in found.became.items():
+        if count:
+            say(f"{what}: {count:,}")
+    if found.agreement is not None:
+        say(found.agreement.sentence())
+    else:
+        say("People have judged too few of these pairs to hold the teacher against.")
+
+
+def _bill(judge: "LlmJudge") -> str:
+    from nearfar.cli.language_model import bill, troubles
+    from nearfar.cli.talking import say
+
+    asked = judge.questioner
+    llm: LlmSettings = asked.judging.llm
+    assert asked.journal is not None
+    for state in ("refused", "malformed"):
+        if asked.states[state]:
+            say(f"set aside: {asked.states[state]:,} questions {state}")
+    if judge.ratings.share is not None:
+        alpha = judge.ratings.alpha
+        beyond = "it always says the same" if alpha is None else f"alpha {alpha:.2f}"
+        say(f"Asked again, the judge agrees with itself {judge.ratings.share:.0%} ({beyond}).")
+    if asked.limit_reached:
+        say(
+            f"Stopped at the limit of {llm.limit_usd} dollars. With a higher one and --replace "
+            "the same command goes on, and pays nothing twice."
+        )
+    if asked.failed:
+        say(
+            f"{asked.failed:,} questions got no answer; the same command with --replace asks "
+            f"again. The last problem: {asked.last_failure}"
+        )
+    for sentence in troubles(asked.journal, llm):
+        say(sentence)
+    return bill(asked.journal, llm)

@@ -1,0 +1,239 @@
+"""Retrieve, then rerank: many candidates found fast, the first of them read with care."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from time import perf_counter
+from typing import overload
+
+import torch
+
+from nearfar.errors import BadModel, require
+from nearfar.model.encoder import Encoder
+from nearfar.model.reranker import Reranker
+from nearfar.model.space import require_same_space
+from nearfar.records import Document
+from nearfar.search.candidates import Candidate, Fusion, find_candidates
+from nearfar.search.documents_file import StoredDocuments
+from nearfar.search.index import Index
+
+_FIRST_WAVE = 8  # pairs; read before any speed is known
+_INSTANT = 1e-9  # seconds; a clock may not have moved at all
+
+
+@dataclass(frozen=True, slots=True)
+class RerankedHit:
+    """A document that was found, and why it stands where it does."""
+
+    document: Document
+    rank: int  # from 1
+    score: float | None  # the reranker's logit; None: it was not read
+    found: Candidate  # as retrieval brought it, with its ranks and scores
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """How long each stage of one call took, whatever the number of its queries."""
+
+    encoding: float  # the queries
+    retrieving: float
+    fetching: float  # the texts of what is read or returned
+    reranking: float
+
+    @property
+    def total(self) -> float:
+        """Return all of it."""
+        return self.encoding + self.retrieving + self.fetching + self.reranking
+
+
+@dataclass(frozen=True, slots=True)
+class Reranked:
+    """The answer to one query."""
+
+    hits: list[RerankedHit]  # best first
+    candidates: int  # brought by retrieval
+    reranked: int  # of them read
+    stopped_by_budget: bool  # whether some were left unread for want of time
+    seconds: Seconds  # of the call, which may have answered other queries too
+
+
+@overload
+def retrieve_then_rerank(
+    index: Index,
+    encoder: Encoder,
+    reranker: Reranker | None,
+    query: str,
+    *,
+    k: int = 10,
+    candidates: int = 100,
+    budget_seconds: float | None = None,
+    where: Mapping[str, str] | None = None,
+    fusion: Fusion | None = None,
+    clock: Callable[[], float] = perf_counter,
+) -> Reranked: ...
+
+
+@overload
+def retrieve_then_rerank(
+    index: Index,
+    encoder: Encoder,
+    reranker: Reranker | None,
+    query: list[str] | tuple[str, ...],
+    *,
+    k: int = 10,
+    candidates: int = 100,
+    budget_seconds: float | None = None,
+    where: Mapping[str, str] | None = None,
+    fusion: Fusion | None = None,
+    clock: Callable[[], float] = perf_counter,
+) -> list[Reranked]: ...
+
+
+def retrieve_then_rerank(
+    index: Index,
+    encoder: Encoder,
+    reranker: Reranker | None,
+    query: str | list[str] | tuple[str, ...],
+    *,
+    k: int = 10,
+    candidates: int = 100,
+    budget_seconds: float | None = None,
+    where: Mapping[str, str] | None = None,
+    fusion: Fusion | None = None,
+    clock: Callable[[], float] = perf_counter,
+) -> Reranked | list[Reranked]:
+    """Return the k documents that the reranker finds best among the candidates of retrieval.
+
+    Without a budget all candidates of all queries are read in one call of the reranker, which
+    sorts them by length, and the answer is the same each time. With one, they are read in the
+    order of their ranks, wave by wave: the first is of 8 pairs, and each later one of as many
+    as should be read in half of the time that is left, at the speed of the one before. What is
+    not read stands below what is, as retrieval ordered it. Equals keep the order of retrieval.
+
+    Args:
+        index: what is searched.
+        encoder: must be of the space the index was built with.
+        reranker: reads a query and a document together; None: retrieval alone.
+        query: one text, or a list of them.
+        k: at most so many hits a query, 1 or more.
+        candidates: at most so many of a query are read, k or more.
+        budget_seconds: of the whole call, counted from its beginning; only the first wave can
+            outlast it. None: no limit.
+        where: fields that must have exactly these values, such as {"language": "de"}.
+        fusion: how words join in; None: candidates are found by meaning alone.
+        clock: tells seconds.
+
+    Returns:
+        The answer; for a list of queries, one each.
+
+    Raises:
+        SpaceMismatch: the index was built with another model; names each choice that differs.
+        BadSetting: a number is out of its range, or `where` names an unknown field or value.
+        BadFile: the stored documents are damaged.
+        BadModel: the reranker said something that is not a number.
+
+    Source: Nogueira and Cho 2019, arXiv:1901.04085 (a cross-encoder over candidates).
+    """
+    require(k >= 1, "k", "1 or more", k)
+    require(candidates >= k, "candidates", f"k, which is {k}, or more", candidates)
+    budget = math.inf if budget_seconds is None else budget_seconds
+    require(budget > 0, "budget_seconds", "above 0, or none", budget_seconds)
+    require_same_space(encoder.space, index.space, to="search this index")
+    times = [clock()]
+    texts = [query] if isinstance(query, str) else list(query)
+    vectors = encoder.encode(texts, "query")
+    times.append(clock())
+    among = index.documents.rows_where(where) if where else None
+    found = find_candidates(index.vectors, vectors, texts, candidates, among=among, fusion=fusion)
+    times.append(clock())
+    reader = _Reader(index.documents, reranker, texts, clock)
+    logits = [[] for _ in found] if reranker is None else reader.read(found, times[0] + budget)
+    ordered = [_ordered(some, own)[:k] for some, own in zip(found, logits, strict=True)]
+    reader.fetch([one.row for some in ordered for one, _ in some])
+    encoding, retrieving = (after - before for before, after in pairwise(times))
+    seconds = Seconds(encoding, retrieving, reader.fetching, reader.reranking)
+    answers = [
+        Reranked(
+            hits=[
+                RerankedHit(reader.documents[one.row], rank, logit, one)
+                for rank, (one, logit) in enumerate(best, start=1)
+            ],
+            candidates=len(some),
+            reranked=len(own),
+            stopped_by_budget=reranker is not None and len(own) < len(some),
+            seconds=seconds,
+        )
+        for some, own, best in zip(found, logits, ordered, strict=True)
+    ]
+    return answers[0] if isinstance(query, str) else answers
+
+
+def _ordered(
+    found: Sequence[Candidate], logits: Sequence[float]
+) -> list[tuple[Candidate, float | None]]:
+    """Return what was read by its logit, then what was not by its rank."""
+    read = sorted(zip(found, logits, strict=False), key=lambda pair: (-pair[1], pair[0].rank))
+    return [*read, *((one, None) for one in found[len(logits) :])]
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Has candidates read, fetches a text when it is needed, and takes the time of both."""
+
+    stored: StoredDocuments
+    reranker: Reranker | None
+    queries: Sequence[str]
+    clock: Callable[[], float]
+    documents: dict[int, Document] = field(default_factory=dict)  # by row
+    fetching: float = 0.0
+    reranking: float = 0.0
+
+    def read(self, found: Sequence[Sequence[Candidate]], deadline: float) -> list[list[float]]:
+        """Return the logits of the first candidates of each query, as many as time allows.
+
+        No wave begins that should not end in time.
+        """
+        # By rank, then by query: when time runs out, all queries have had their share of it.
+        pairs = sorted(
+            (one.rank, query, one.row) for query, some in enumerate(found) for one in some
+        )
+        logits: list[list[float]] = [[] for _ in found]
+        done, size = 0, len(pairs) if deadline == math.inf else _FIRST_WAVE
+        now = self.clock()
+        while done < len(pairs) and size >= 1 and now < deadline:
+            wave = [(query, row) for _, query, row in pairs[done : done + size]]
+            for (query, _), logit in zip(wave, self._wave(wave), strict=True):
+                logits[query].append(logit)
+            done += len(wave)
+            before, now = now, self.clock()
+            pairs_per_second = len(wave) / max(now - before, _INSTANT)
+            size = int(min(pairs_per_second * (deadline - now) / 2, len(pairs)))
+        return logits
+
+    def _wave(self, wave: Sequence[tuple[int, int]]) -> list[float]:
+        """Return the logit of each query and row, all scored together."""
+        assert self.reranker is not None, "nobody is there to read"
+        self.fetch([row for _, row in wave])
+        start = self.clock()
+        place_of = {row: place for place, row in enumerate(dict.fromkeys(row for _, row in wave))}
+        contents = [self.documents[row].content for row in place_of]
+        pairs = torch.tensor([(query, place_of[row]) for query, row in wave])
+        found = self.reranker.score_pairs(self.queries, contents, pairs)
+        self.reranking += self.clock() - start
+        if not found.isfinite().all():
+            bad = int((~found.isfinite()).nonzero()[0])
+            query, row = wave[bad]
+            raise BadModel(
+                f"Expected a number from the reranker, found {found[bad]} for the query "
+                f"{self.queries[query]!r} and document {self.documents[row].id!r}. Check the "
+                "model with a short pair; in float16 large models overflow."
+            )
+        logits: list[float] = found.tolist()
+        return logits
+
+    def fetch(self, rows: Sequence[int]) -> None:
+        """Read documents that are not at hand yet: their parts of the table, one after another."""
+        start = self.clock()
+        self.documents |= self.stored.fetch(row for row in rows if row not in self.documents)
+        self.fetching += self.clock() - start

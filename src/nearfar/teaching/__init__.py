@@ -1,0 +1,1 @@
+"""Another model says how well documents answer queries, for the encoder to learn from."""

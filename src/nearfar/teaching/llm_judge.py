@@ -1,0 +1,211 @@
+"""A language model as a reranker: it grades documents, or compares two and two.
+
+Shapes: P pairs, R repeats.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from nearfar.fingerprint import fingerprint
+from nearfar.progress import Progress, silent
+from nearfar.teaching.agreement import Ratings
+from nearfar.teaching.bradley_terry import random_cycles, strengths
+from nearfar.teaching.prompts import DUEL, HIGHEST, RUBRIC, Prompt
+from nearfar.teaching.questions import Judging, Question, Questioner
+
+_SMOOTHING = 0.25  # of a grade: so that the highest grade is no certainty
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass
+class Grader:
+    """Grades 0 to 3 become a logit:  p = (mean grade + 1/4) / (3 + 1/2),  z = log(p / (1 - p)).
+
+    So a mean of 1.5, half way between "about the subject" and "answers", is a logit of 0.
+
+    Source: a graded rubric for relevance as in Faggioli et al. 2023, arXiv:2304.09161; documents
+        in another order each time, since their place sways the grades.
+    """
+
+    questioner: Questioner
+    ratings: Ratings = field(default_factory=lambda: Ratings(HIGHEST + 1))
+
+    @property
+    def prompt(self) -> Prompt:
+        """What the language model is told."""
+        return RUBRIC
+
+    @property
+    def fingerprint(self) -> str:
+        """Names everything that moves a score, but the model's dice."""
+        return _fingerprint(self.questioner.judging, RUBRIC)
+
+    def score(self, query: str, documents: Sequence[str]) -> Float[Tensor, " N"]:
+        """Return one logit per document; NaN where the model gave no usable answer."""
+        return self.score_pairs([query], documents, _of_one(documents))
+
+    def score_pairs(
+        self,
+        queries: Sequence[str],
+        documents: Sequence[str],
+        pairs: Int[Tensor, "P 2"],
+        *,
+        progress: Progress = silent,
+    ) -> Float[Tensor, " P"]:
+        """Return one logit per pair; NaN where the model gave no usable answer."""
+        put = list(self._put(queries, documents, pairs))
+        answers = self.questioner.answers([question for question, _ in put])
+        grades = np.full((len(pairs), self.questioner.judging.repeats), np.nan)  # (P, R)
+        for (question, places), answer in zip(put, answers, strict=True):
+            if answer is not None:
+                grades[places, question.repeat] = answer
+        self.ratings.add(grades)
+        given = ~np.isnan(grades)
+        total = np.where(given, grades, 0.0).sum(axis=1)
+        times = given.sum(axis=1)
+        mean = np.divide(total, times, out=np.full(len(pairs), np.nan), where=times > 0)
+        p = (mean + _SMOOTHING) / (HIGHEST + 2 * _SMOOTHING)
+        return torch.from_numpy(np.log(p / (1 - p))).float()
+
+    def questions(
+        self, queries: Sequence[str], documents: Sequence[str], pairs: Int[Tensor, "P 2"]
+    ) -> list[Question]:
+        """Return all that is asked for some pairs."""
+        return [question for question, _ in self._put(queries, documents, pairs)]
+
+    def _put(
+        self, queries: Sequence[str], documents: Sequence[str], pairs: Int[Tensor, "P 2"]
+    ) -> Iterator[tuple[Question, list[int]]]:
+        """Yield each question, and which pairs its documents are."""
+        judging = self.questioner.judging
+        size = judging.documents_per_request
+        for query, places in _by_query(pairs):
+            for repeat in range(judging.repeats):
+                order = self.questioner.dice(queries[query], repeat).permutation(places).tolist()
+                for start in range(0, len(order), size):
+                    some = order[start : start + size]
+                    texts = tuple(
+                        self.questioner.cut(documents[int(pairs[place, 1])]) for place in some
+                    )
+                    question = Question(RUBRIC, queries[query], texts, repeat, judging)
+                    yield question, some
+
+
+@dataclass
+class Comparer:
+    """Documents meet two and two, and a Bradley-Terry fit makes their strength the logit.
+
+    The logit is that of beating an average document of the query. Each pair is put `repeats`
+    times, with the two in turn first, since models favour a place; a query with one document has
+    no one to meet, and gets no score.
+    """
+
+    questioner: Questioner
+    ratings: Ratings = field(default_factory=lambda: Ratings(3))
+
+    @property
+    def prompt(self) -> Prompt:
+        """What the language model is told."""
+        return DUEL
+
+    @property
+    def fingerprint(self) -> str:
+        """Names everything that moves a score, but the model's dice."""
+        return _fingerprint(self.questioner.judging, DUEL)
+
+    def score(self, query: str, documents: Sequence[str]) -> Float[Tensor, " N"]:
+        """Return one logit per document; NaN where the model gave no usable answer."""
+        return self.score_pairs([query], documents, _of_one(documents))
+
+    def score_pairs(
+        self,
+        queries: Sequence[str],
+        documents: Sequence[str],
+        pairs: Int[Tensor, "P 2"],
+        *,
+        progress: Progress = silent,
+    ) -> Float[Tensor, " P"]:
+        """Return one logit per pair; NaN for those that took part in no settled comparison."""
+        put = list(self._put(queries, documents, pairs))
+        answers = self.questioner.answers([question for question, _, _, _ in put])
+        scores = torch.full((len(pairs),), torch.nan)
+        games: dict[int, list[tuple[int, int, float]]] = {}
+        taken: dict[tuple[int, int], list[float]] = {}
+        for (_, first, second, query), answer in zip(put, answers, strict=True):
+            if answer is None:
+                continue
+            result = {0: 0.5, 1: 1.0, 2: 0.0}[answer[0]]
+            games.setdefault(query, []).append((first, second, result))
+            same = first < second  # repeats agree if the same document wins, wherever it stands
+            own = (first, second) if same else (second, first)
+            taken.setdefault(own, []).append(2 * (result if same else 1 - result))
+        for own_games in games.values():
+            places = sorted({place for first, second, _ in own_games for place in (first, second)})
+            number = {place: i for i, place in enumerate(places)}
+            met = np.array([(number[first], number[second]) for first, second, _ in own_games])
+            won = np.array([result for _, _, result in own_games])
+            found = strengths(met, won, len(places))
+            scores[places] = torch.from_numpy(found).float()
+        self.ratings.add(_ragged(list(taken.values()), self.questioner.judging.repeats))
+        return scores
+
+    def questions(
+        self, queries: Sequence[str], documents: Sequence[str], pairs: Int[Tensor, "P 2"]
+    ) -> list[Question]:
+        """Return all that is asked for some pairs."""
+        return [question for question, _, _, _ in self._put(queries, documents, pairs)]
+
+    def _put(
+        self, queries: Sequence[str], documents: Sequence[str], pairs: Int[Tensor, "P 2"]
+    ) -> Iterator[tuple[Question, int, int, int]]:
+        """Yield each question, which pairs its two documents are, and of which query."""
+        judging = self.questioner.judging
+        for query, places in _by_query(pairs):
+            dice = self.questioner.dice(queries[query], 0)
+            for i, j in random_cycles(len(places), judging.cycles, dice).tolist():
+                two = [places[i], places[j]]
+                turned = bool(dice.integers(2))
+                for repeat in range(judging.repeats):
+                    first, second = two[::-1] if turned ^ (repeat % 2 == 1) else two
+                    texts = tuple(
+                        self.questioner.cut(documents[int(pairs[place, 1])])
+                        for place in (first, second)
+                    )
+                    question = Question(DUEL, queries[query], texts, repeat, judging)
+                    yield question, first, second, query
+
+
+LlmJudge = Grader | Comparer
+
+
+def _by_query(pairs: Int[Tensor, "P 2"]) -> Iterator[tuple[int, list[int]]]:
+    """Yield each query with the places of its pairs."""
+    places: dict[int, list[int]] = {}
+    for place, query in enumerate(pairs[:, 0].tolist()):
+        places.setdefault(query, []).append(place)
+    yield from places.items()
+
+
+def _of_one(documents: Sequence[str]) -> Int[Tensor, "N 2"]:
+    places = torch.arange(len(documents))
+    return torch.stack([torch.zeros_like(places), places], dim=1)
+
+
+def _ragged(rows: list[list[float]], width: int) -> Floats:
+    found = np.full((len(rows), width), np.nan)
+    for row, values in zip(found, rows, strict=True):
+        row[: len(values)] = values
+    return found
+
+
+def _fingerprint(judging: Judging, prompt: Prompt) -> str:
+    facts = asdict(judging)
+    llm = facts.pop("llm")
+    return fingerprint(facts | {"model": llm["model"], "prompt": prompt.text})

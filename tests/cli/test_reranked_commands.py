@@ -1,0 +1,154 @@
+"""Index, search and evaluate with a second stage, as a person types them."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import WORDS, tiny_bert, tiny_dataset
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from typer.testing import CliRunner, Result
+
+from nearfar.cli import app
+from nearfar.errors import BadFile, BadSetting, NearfarError
+from nearfar.evaluation.report import read_report
+from nearfar.model.cross_encoder import CrossEncoder
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset, a model, a reranker, and an index with words and one without."""
+    folder = tmp_path_factory.mktemp("reranked")
+    tiny_dataset(folder / "data")
+    base = tiny_bert(folder / "bert")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        config = AutoConfig.from_pretrained(base, num_labels=1)
+        model = AutoModelForSequenceClassification.from_config(config)
+        for weight in model.parameters():
+            torch.nn.init.normal_(weight, std=0.3)  # so that scores differ
+    model.save_pretrained(folder / "cross")
+    AutoTokenizer.from_pretrained(base).save_pretrained(folder / "cross")
+    done = nearfar("index", folder / "data", folder / "both", "--model", base, "--lexical")
+    assert "and their words" in done.output
+    done = nearfar("index", folder / "data", folder / "plain", "--model", base)
+    assert "words" not in done.output
+    return folder
+
+
+def nearfar(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def asked(home: Path, *more: object, index: str = "both") -> Result:
+    question = f"{WORDS[8]} {WORDS[3]}"
+    return nearfar("search", question, "--index", home / index, "--model", home / "bert", *more)
+
+
+def rows(done: Result) -> list[dict[str, object]]:
+    assert done.exception is None, done.output
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_words_and_a_reranker_say_why_a_document_is_there(home: Path) -> None:
+    done = asked(home, "--lexical", "--rerank", home / "cross", "--candidates", 20, "-k", 4)
+    assert done.exit_code == 0, done.output
+    assert done.output.count("rerank ") == 4
+    assert "meaning #" in done.output
+    assert "words #" in done.output
+    assert "20 of 20 candidates reranked; query encoded in" in done.output
+
+
+def test_lines_hold_the_logits_of_the_reranker(home: Path) -> None:
+    ask = ("--rerank", home / "cross", "--candidates", 20, "--json")
+    done = asked(home, *ask)
+    found = rows(done)
+    texts = [str(row["content"]) for row in found]
+    logits = CrossEncoder.load(home / "cross").score(f"{WORDS[8]} {WORDS[3]}", texts)
+    assert [row["rerank_score"] for row in found] == pytest.approx(logits.tolist(), abs=1e-4)
+    assert logits.tolist() == sorted(logits.tolist(), reverse=True)
+    assert [row["rank"] for row in found] == [1, 2, 3, 4, 5]
+    assert "candidates reranked" in done.stderr
+    assert rows(asked(home, *ask)) == found  # the same each time
+
+
+def test_words_alone_bring_what_shares_them(home: Path) -> None:
+    found = rows(asked(home, "--lexical", "--json", "-k", 48))
+    assert {row["rerank_score"] for row in found} == {None}
+    shared = [row for row in found if row["word_rank"] is not None]
+    best = min(shared, key=lambda row: int(str(row["word_rank"])))
+    assert {WORDS[8], WORDS[3]} & set(str(best["content"]).split())
+    done = asked(home, "--lexical")
+    assert "48 candidates; query encoded in" in done.output
+
+
+def test_a_budget_that_is_gone_leaves_the_order_of_retrieval(home: Path) -> None:
+    ask = ("--rerank", home / "cross", "--json")
+    done = asked(home, *ask, "--budget-ms", 1e-6)
+    assert [row["retrieval_rank"] for row in rows(done)] == [1, 2, 3, 4, 5]
+    assert "0 of 48 candidates reranked, stopped by the budget" in done.stderr
+    assert "48 of 48 candidates reranked;" in asked(home, *ask, "--budget-ms", 1e9).stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "message"),
+    [
+        (("--candidates", 5), BadSetting, "are for a reranker"),
+        (("--budget-ms", 5), BadSetting, "are for a reranker"),
+        (("--rerank", "cross", "--budget-ms", 0), BadSetting, "--budget-ms must be above 0"),
+        (("--rerank", "cross", "--candidates", 2), BadSetting, "candidates must be k"),
+    ],
+)
+def test_a_search_that_makes_no_sense_is_refused(
+    words: tuple[object, ...], error: type[NearfarError], message: str, home: Path
+) -> None:
+    chosen = [home / "cross" if word == "cross" else word for word in words]
+    done = asked(home, *chosen)
+    assert isinstance(done.exception, error)
+    assert message in str(done.exception)
+    assert done.stdout == ""
+
+
+def test_an_index_without_words_says_how_to_get_them(home: Path) -> None:
+    done = asked(home, "--lexical", index="plain")
+    assert isinstance(done.exception, BadFile)
+    assert "Build the index again with `nearfar index --lexical`" in str(done.exception)
+    assert asked(home, index="plain").exit_code == 0
+
+
+def test_both_stages_are_measured_and_told(home: Path, tmp_path: Path) -> None:
+    done = nearfar(
+        "evaluate", home / "data", tmp_path / "r", "--model", home / "bert", "--lexical",
+        "--rerank", home / "cross", "--candidates", 10, "--candidates", 40,
+        "--set", "evaluation.map_points=5", "--set", "evaluation.split=train",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "Retrieval with words leaves" in done.output
+    lines = [line.split() for line in done.output.splitlines() if line.strip()]
+    assert [line[0] for line in lines if line[-1].endswith("]")][-3:] == ["0", "10", "40"]
+    assert "…" not in done.output  # nothing is cut in a window of 80 columns
+    found = read_report(tmp_path / "r").reranking
+    assert found is not None
+    assert found.asked == (10, 40)
+    assert found.words_too
+    assert found.reranker == CrossEncoder.load(home / "cross").fingerprint
+    assert found.pairs_per_second > 0
+    assert "Retrieve, then rerank" in (tmp_path / "r" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--lexical",), "are for a reranker"),
+        (("--candidates", 50), "are for a reranker"),
+        (("--rerank", "cross", "--candidates", 9), "candidates must be 10 or more"),
+    ],
+)
+def test_a_measurement_that_makes_no_sense_leaves_nothing(
+    words: tuple[object, ...], message: str, home: Path, tmp_path: Path
+) -> None:
+    chosen = [home / "cross" if word == "cross" else word for word in words]
+    done = nearfar("evaluate", home / "data", tmp_path / "r", "--model", home / "bert", *chosen)
+    assert isinstance(done.exception, BadSetting)
+    assert message in str(done.exception)
+    assert not (tmp_path / "r").exists()
