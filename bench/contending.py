@@ -1,0 +1,28 @@
+"""How a contender of a benchmark runs: in a process of its own, marking the end of each step."""
+
+import json
+import resource
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Mark = Callable[[], None]
+Contender = Callable[[dict[str, Any], Mark], Any]
+
+
+def contend(contenders: Mapping[str, Contender], name: str, options: str) -> None:
+    """Run one, and print as JSON what a step took and how much memory it needed."""
+    marks: list[tuple[float, float]] = []  # wall and CPU at the end of each step
+
+    def mark() -> None:
+        marks.append((time.perf_counter(), time.process_time()))
+
+    mark()
+    found: dict[str, float] = contenders[name](json.loads(options), mark) or {}
+    # The first step warms up, unless it is the only one.
+    begin = marks[1] if len(marks) > 2 else marks[0]
+    steps = len(marks) - 2 if len(marks) > 2 else 1
+    found["seconds_per_step"] = (marks[-1][0] - begin[0]) / steps
+    found["cpu_seconds_per_step"] = (marks[-1][1] - begin[1]) / steps
+    found["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps(found))
