@@ -41,7 +41,7 @@ def audit(
     from nearfar.mining.look import audit_negatives
     from nearfar.mining.picture import draw_margins
     from nearfar.mining.sheet import apply_sheet, write_sheet
-    from nearfar.model.cross_encoder import CrossEncoder
+    from nearfar.model.rerankers import load_reranker
     from nearfar.model.text import TextEncoder, TextSettings
 
     if (marks is None) != (into is None):
@@ -53,7 +53,7 @@ def audit(
     opened = Dataset.open(dataset)
     if model is not None:
         encoder = TextEncoder.load(model, TextSettings(max_tokens=max_tokens))
-        judge = None if teacher is None else CrossEncoder.load(teacher)
+        judge = None if teacher is None else load_reranker(teacher)
         with bars() as progress:
             found = audit_negatives(
                 encoder, opened, teacher=judge, queries=queries, progress=progress

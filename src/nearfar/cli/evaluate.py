@@ -38,7 +38,7 @@ def evaluate(
     from nearfar.cli.talking import bars
     from nearfar.data.dataset import Dataset
     from nearfar.errors import BadSetting
-    from nearfar.model.cross_encoder import CrossEncoder
+    from nearfar.model.rerankers import load_reranker
     from nearfar.model.text import TextEncoder, TextSettings
     from nearfar.pipeline.evaluating import CANDIDATES, SecondStage, evaluate_into
     from nearfar.pipeline.recipe import free_settings
@@ -53,7 +53,7 @@ def evaluate(
     second = None
     if rerank is not None:
         second = SecondStage(
-            reranker=CrossEncoder.load(rerank),
+            reranker=load_reranker(rerank),
             candidates=tuple(candidates or CANDIDATES),
             lexical=lexical,
         )

@@ -43,7 +43,7 @@ def mine(
     from nearfar.data.dataset import Dataset
     from nearfar.mining.judges import Judges
     from nearfar.mining.negatives import mine_negatives
-    from nearfar.model.cross_encoder import CrossEncoder
+    from nearfar.model.rerankers import load_reranker
     from nearfar.model.text import TextEncoder, TextSettings
     from nearfar.pipeline.recipe import free_settings
 
@@ -55,7 +55,7 @@ def mine(
     encoder = TextEncoder.load(model, TextSettings(max_tokens=max_tokens))
     judges = Judges(
         guide=None if guide is None else TextEncoder.load(guide),
-        teacher=None if teacher is None else CrossEncoder.load(teacher),
+        teacher=None if teacher is None else load_reranker(teacher),
     )
     with bars() as progress:
         found = mine_negatives(

@@ -65,11 +65,11 @@ def search(
         else:
             show(question, hits)
         return
-    from nearfar.model.cross_encoder import CrossEncoder
+    from nearfar.model.rerankers import load_reranker
     from nearfar.search.candidates import Fusion
     from nearfar.search.reranked import retrieve_then_rerank
 
-    reranker = None if rerank is None else CrossEncoder.load(rerank)
+    reranker = None if rerank is None else load_reranker(rerank)
     # A first call loads libraries and wakes threads: neither is what a budget is for.
     retrieve_then_rerank(opened, encoder, reranker, question, k=1, candidates=1, where=among)
     found = retrieve_then_rerank(

@@ -97,8 +97,8 @@ def teach(
     from nearfar.data.dataset import Dataset
     from nearfar.errors import BadSetting, NearfarError
     from nearfar.llm.settings import LlmSettings
-    from nearfar.model.cross_encoder import CrossEncoder
     from nearfar.model.reranker import Reranker
+    from nearfar.model.rerankers import load_reranker
     from nearfar.model.text import TextEncoder
     from nearfar.teaching.questions import Judging
     from nearfar.teaching.teach import Run
@@ -145,7 +145,7 @@ def teach(
         if dry_run:
             _estimate(taught, out, settings, run, judge)
             return
-        teachers: list[Reranker] = [CrossEncoder.load(name) for name in reranker or []]
+        teachers: list[Reranker] = [load_reranker(name) for name in reranker or []]
         try:
             found = score([*teachers, *([judge] if judge else [])], taught, out, settings, run)
         except NearfarError:

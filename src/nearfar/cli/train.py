@@ -19,34 +19,39 @@ def train(
         ),
     ] = None,
     max_tokens: MaxTokens = None,
+    reranker: Annotated[
+        bool,
+        typer.Option(
+            "--reranker", help="Train a cross-encoder: it reads query and document together."
+        ),
+    ] = False,
 ) -> None:
     """Fine-tune a model on the train split; called again, it goes on where it stopped.
+
+    With --reranker an encoder gets a new head, and a cross-encoder is trained further. Its
+    negatives are judged ones (`nearfar mine`), four a query, or else documents of other queries.
 
     Several processes train one model together: `torchrun --nproc-per-node 2 -m nearfar train ...`
     """
     from nearfar.cli.talking import bars, say, stoppable
     from nearfar.data.dataset import Dataset
     from nearfar.model.precision import choose_device
-    from nearfar.model.text import TextEncoder, TextSettings
-    from nearfar.pipeline.evaluating import dev_check
+    from nearfar.pipeline.learning import learn, learn_to_rerank
     from nearfar.pipeline.recipe import free_settings
     from nearfar.pipeline.run import best_of
-    from nearfar.pipeline.tasks import tasks_of
     from nearfar.training import ranks
     from nearfar.training.train import Hooks
-    from nearfar.training.train import train as run
 
     chosen = free_settings(settings or [])
     taught = Dataset.open(dataset)
     with ranks.together(choose_device()), bars() as progress, stoppable() as stop:
-        encoder = TextEncoder.load(model, TextSettings(max_tokens=max_tokens))
-        hooks = Hooks(dev_check(taught, chosen.evaluation), progress, stop, progress.say)
-        tasks = tasks_of(taught, chosen, Path())
-        found = run(encoder, tasks, folder, chosen.training, hooks)
+        hooks = Hooks(progress=progress, stop=stop, say=progress.say)
+        work = learn_to_rerank if reranker else learn
+        found = work(model, taught, folder, chosen, hooks, max_tokens=max_tokens)
         if ranks.rank() > 0:  # the first process speaks for all
             return
     for role, count in found.truncated.items():
         if count:
-            say(f"{count:,} {role} texts were cut at {encoder.tokens.max_tokens} tokens.")
+            say(f"{count:,} {role} texts were cut at the model's length.")
     say(best_of(found.best_step, found.steps))
     print(found.model)

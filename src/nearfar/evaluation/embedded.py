@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nearfar.data.dataset import Dataset
 from nearfar.errors import BadRecord
-from nearfar.evaluation.metrics import per_query
+from nearfar.evaluation.metrics import mean_scores
 from nearfar.fingerprint import content_id
 from nearfar.model.encoder import Encoder
 from nearfar.progress import Progress, silent
@@ -116,10 +116,16 @@ def rankings(embedded: Embedded, depth: int) -> dict[str, list[str]]:
 
 def dev_scores(encoder: Encoder, dataset: Dataset, task: Task) -> dict[str, float]:
     """Return the mean metrics of a small task: a quick look, without intervals."""
-    embedded = embed(encoder, dataset, task)
-    scores = per_query(rankings(embedded, 10), task.judged).values()
-    names = ("ndcg_at_10_score", "recall_at_10_score", "mrr_at_10_score")
-    return {name: sum(score[name] for score in scores) / len(scores) for name in names}
+    return mean_scores(rankings(embed(encoder, dataset, task), 10), task.judged)
+
+
+def contents_of(dataset: Dataset, task: Task) -> list[str]:
+    """Return the texts of a small task's documents, in its order."""
+    found = [""] * len(task.document_ids)
+    for rows, contents in _contents(dataset, task.row_of):
+        for row, content in zip(rows.tolist(), contents, strict=True):
+            found[row] = content
+    return found
 
 
 def _by_hash(ids: Collection[str], most: int | None) -> list[str]:

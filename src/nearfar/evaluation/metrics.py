@@ -64,6 +64,15 @@ def per_query(
     }
 
 
+def mean_scores(
+    rankings: Mapping[str, Sequence[str]], judged: Mapping[str, Mapping[str, float]]
+) -> dict[str, float]:
+    """Return the means over queries of what a training run is checked by: a quick look."""
+    scores = per_query(rankings, judged).values()
+    names = ("ndcg_at_10_score", "recall_at_10_score", "mrr_at_10_score")
+    return {name: sum(score[name] for score in scores) / len(scores) for name in names}
+
+
 def _trec_eval(
     answered: Mapping[str, Mapping[str, int]],
     scored: Mapping[str, Mapping[str, float]],

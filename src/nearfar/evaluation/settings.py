@@ -15,11 +15,12 @@ class Evaluation:
     cohorts: tuple[str, ...] | None = None  # "query.x" or "document.x"; None: fields of few values
     dev_queries: int = 300  # of the dev split, for the checks during training
     dev_documents: int = 2_000  # answers of these queries first, then others by hash
+    dev_candidates: int = 10  # of each dev query, that a reranker in training is checked on
     map_points: int = 500  # pairs shown on the map of the space
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("dev_queries", "dev_documents", "map_points"):
+        for name in ("dev_queries", "dev_documents", "dev_candidates", "map_points"):
             if getattr(self, name) < 1:
                 raise BadSetting(f"evaluation.{name} must be 1 or more, got {getattr(self, name)}.")
         if self.depth < 100:

@@ -27,7 +27,7 @@ from nearfar.model.cross_layout import (
 )
 from nearfar.model.locate import locate
 from nearfar.model.microbatches import micro_batches, pad
-from nearfar.model.new_head import read_with_head, read_with_new_head
+from nearfar.model.new_head import read_with_any_head, read_with_head, read_with_new_head
 from nearfar.model.pair_network import PairNetwork
 from nearfar.model.pair_tokens import Ids, PairTokens, Row
 from nearfar.model.precision import Precision, choose_device, choose_precision, without_gradients
@@ -49,7 +49,8 @@ class CrossSettings:
     precision: Precision = "auto"
     device: str = "auto"
     revision: str | None = None
-    new_head: bool = False  # draw a head for an encoder that has none, to be trained
+    # Whether to draw a head for an encoder that has none, to be trained; None: where it has none.
+    new_head: bool | None = False
     seed: int = 0  # of the new head
 
 
@@ -84,7 +85,9 @@ class CrossEncoder:
         folder = locate(str(name), revision=settings.revision)
         device = choose_device(settings.device)
         layout = read_cross_layout(folder)
-        if settings.new_head:
+        if settings.new_head is None:
+            transformer, tokenizer = read_with_any_head(layout.transformer, seed=settings.seed)
+        elif settings.new_head:
             transformer, tokenizer = read_with_new_head(layout.transformer, seed=settings.seed)
         else:
             transformer, tokenizer = read_with_head(layout.transformer)

@@ -59,6 +59,20 @@ def read_with_new_head(
     return transformer, tokenizer
 
 
+def read_with_any_head(
+    folder: Path, *, seed: int
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Read a checkpoint with its trained head, or with a new one where it has none.
+
+    Raises:
+        BadModel: files are damaged or missing.
+    """
+    try:
+        return read_with_head(folder)
+    except BadModel:
+        return read_with_new_head(folder, seed=seed)
+
+
 class _Reader:
     """Reads as the library does, but tells which parts of the head it had to draw."""
 

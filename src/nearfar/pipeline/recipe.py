@@ -9,7 +9,7 @@ from typing import Literal
 from nearfar.data.importing import ImportOptions
 from nearfar.errors import BadFile, BadSetting, require
 from nearfar.evaluation.settings import Evaluation
-from nearfar.losses import LossSettings
+from nearfar.losses import LossSettings, RerankingLossSettings
 from nearfar.mining.settings import Mining
 from nearfar.model.cross_encoder import CrossSettings
 from nearfar.model.text import TextSettings
@@ -79,6 +79,8 @@ class FreeSettings:
     teacher: Model | None = None  # for losses that look at another model's vectors
     also: tuple[Also, ...] = ()  # datasets that are learned from in the same run
     loss: LossSettings = field(default_factory=LossSettings)
+    # Of a cross-encoder, trained by `nearfar train --reranker`.
+    reranking_loss: RerankingLossSettings = field(default_factory=RerankingLossSettings)
     training: Training = field(default_factory=Training)
     evaluation: Evaluation = field(default_factory=Evaluation)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from nearfar.data.dataset import Dataset
 from nearfar.mining.judges import Judges
-from nearfar.model.cross_encoder import CrossEncoder
+from nearfar.model.rerankers import load_reranker
 from nearfar.model.text import TextEncoder
 from nearfar.pipeline.recipe import FreeSettings
 from nearfar.training.course import Task
@@ -40,6 +40,11 @@ def tasks_of(dataset: Dataset, settings: FreeSettings, folder: Path) -> list[Tas
     return [own, *others]
 
 
+def reranking_tasks(dataset: Dataset, settings: FreeSettings) -> list[Task]:
+    """Return what a cross-encoder learns from."""
+    return [Task(dataset=dataset, loss=settings.reranking_loss)]
+
+
 def judges_of(settings: FreeSettings) -> Judges:
     """Return the better models that a miner may ask.
 
@@ -49,5 +54,5 @@ def judges_of(settings: FreeSettings) -> Judges:
     guide, reranker = settings.guide, settings.reranker
     return Judges(
         guide=None if guide is None else TextEncoder.load(guide.base, guide),
-        teacher=None if reranker is None else CrossEncoder.load(reranker.base, reranker),
+        teacher=None if reranker is None else load_reranker(reranker.base, reranker),
     )

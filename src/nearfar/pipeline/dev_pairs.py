@@ -1,0 +1,78 @@
+"""What a cross-encoder in training is checked on, and calibrated on when it is done.
+
+Shapes: P pairs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from nearfar.data.dataset import Dataset
+from nearfar.evaluation.embedded import Task, contents_of, read_task
+from nearfar.evaluation.metrics import mean_scores
+from nearfar.evaluation.settings import Evaluation
+from nearfar.model.calibration import Calibration, calibrate
+from nearfar.model.reranker import Reranker
+from nearfar.search.lexical_file import LexicalIndex, best_rows, write_lexical
+
+
+@dataclass(frozen=True, slots=True)
+class DevPairs:
+    """Queries of dev, each with its answers and documents that are hard to tell from them.
+
+    BM25 chooses these: no model has a say in what it is measured on.
+    """
+
+    task: Task
+    documents: Sequence[str]  # texts, in the task's order
+    pairs: Int[Tensor, "P 2"]  # places of a query and of a document
+    answers: Bool[Tensor, " P"]
+
+    def check(self, reranker: Reranker) -> dict[str, float]:
+        """Return the mean metrics of the order that a reranker gives: the check of a training."""
+        rankings: dict[str, list[str]] = {query.id: [] for query in self.task.queries}
+        for place in self._logits(reranker).argsort(descending=True, stable=True).tolist():
+            query, document = self.pairs[place].tolist()
+            rankings[self.task.queries[query].id].append(self.task.document_ids[document])
+        return mean_scores(rankings, self.task.judged)
+
+    def calibration(self, reranker: Reranker) -> Calibration:
+        """Return what makes its logits probabilities, for documents that BM25 finds.
+
+        Raises:
+            BadRecord: all pairs are answers, or it orders them no better than chance.
+        """
+        truth = self.answers.double()
+        return calibrate(self._logits(reranker), truth, reranker=reranker.fingerprint)
+
+    def _logits(self, reranker: Reranker) -> Float[Tensor, " P"]:
+        queries = [query.content for query in self.task.queries]
+        return reranker.score_pairs(queries, self.documents, self.pairs)
+
+
+def read_dev_pairs(dataset: Dataset, settings: Evaluation) -> DevPairs | None:
+    """Return the pairs of a part of dev, the same each time; None without dev."""
+    if not dataset.manifest["splits"].get("dev"):
+        return None
+    task = read_task(dataset, "dev", queries=settings.dev_queries, documents=settings.dev_documents)
+    documents = contents_of(dataset, task)
+    found: list[tuple[int, int]] = []
+    answers: list[bool] = []
+    with TemporaryDirectory(prefix="nearfar-words-") as place:
+        folder = Path(place) / "lexical"
+        write_lexical(folder, lambda: documents)
+        index = LexicalIndex(folder, len(documents))
+        for row, query in enumerate(task.queries):
+            judged = task.judged[query.id].items()
+            own = {task.row_of[id_] for id_, grade in judged if grade > 0}
+            near = best_rows(index.scores(query.content), settings.dev_candidates)
+            # In the order of the documents: that of BM25 would break a reranker's ties.
+            here = sorted(own | set(near))
+            found += [(row, document) for document in here]
+            answers += [document in own for document in here]
+    return DevPairs(task, documents, torch.tensor(found), torch.tensor(answers))
