@@ -52,7 +52,9 @@ class Judgment:
 
     query_id: str
     document_id: str
-    grade: float  # above 0: an answer, the higher the better; 0: judged, and no answer
+    # Above 0: an answer, the higher the better. 0: judged, and no answer. NaN: a teacher scored it,
+    # and it is called neither: not to be pulled, nor pushed, nor measured.
+    grade: float
     origin: Origin
     split: Split | None = None  # None: the writer decides by the hash of the groups
     score: float | None = None  # a teacher's, on its own scale; only gaps within a query count

@@ -13,6 +13,7 @@ from school import JUDGED, TEXTS, Judged, NumberReranker, judgments, school
 from nearfar.data.check import check_dataset
 from nearfar.data.dataset import Dataset
 from nearfar.errors import BadFile, BadRecord, Stopped
+from nearfar.records import Judgment
 from nearfar.teaching.settings import Teaching
 from nearfar.teaching.teach import Run, TeachingSummary, cache_of, teach
 from nearfar.training.known import settle
@@ -40,20 +41,27 @@ def test_every_judged_pair_of_train_gets_the_teachers_logit(tmp_path: Path) -> N
     assert parent["taught_with"]["teachers"] == ["a" * 16]
 
 
+def side(judgment: Judgment) -> str:
+    if math.isnan(judgment.grade):
+        return "neither"
+    return "answer" if judgment.grade > 0 else "wrong"
+
+
 def test_a_machines_doubtful_negatives_are_neither_pulled_nor_pushed(tmp_path: Path) -> None:
     found = taught(tmp_path, school(tmp_path / "data", TEXTS | {"best": "a 0"},
                                     [*JUDGED, ("q", "best", 0, "train", "mined")]))  # fmt: skip
     new = judgments(tmp_path / "new")
-    sides = {pair[1]: (one.split, one.grade > 0, one.origin.kind) for pair, one in new.items()}
+    sides = {pair[1]: (side(one), one.origin.kind) for pair, one in new.items()}
     assert sides == {
-        "answer": ("train", True, "human"),
-        "near": ("aside", True, "taught"),  # likely, yet less so than the answer
-        "unsure": ("aside", True, "taught"),
-        "far": ("train", False, "mined"),
-        "best": ("aside", True, "taught"),  # as good as the answer
+        "answer": ("answer", "human"),
+        "near": ("neither", "taught"),  # likely, yet less so than the answer
+        "unsure": ("neither", "taught"),
+        "far": ("wrong", "mined"),
+        "best": ("neither", "taught"),  # as good as the answer
     }
+    assert {one.split for one in new.values()} == {"train"}
     best = new["q", "best"]
-    assert best.grade == pytest.approx(1 / (1 + math.exp(-3)), abs=1e-6)
+    assert best.score == 3
     facts = best.origin.facts
     assert (facts["verdict"], facts["was"], facts["was_by"]) == ("answer", "mined", "someone")
     assert (facts["teacher"], facts["score"], best.origin.source) == ("a" * 16, 0.5, "t:1")
@@ -63,15 +71,21 @@ def test_a_machines_doubtful_negatives_are_neither_pulled_nor_pushed(tmp_path: P
     assert found.became["unsure negatives: exclude"] == 2
 
 
-def test_training_excludes_what_is_set_aside_and_the_check_finds_no_fault(tmp_path: Path) -> None:
+def test_training_excludes_what_is_neither_but_for_its_score_and_the_check_finds_no_fault(
+    tmp_path: Path,
+) -> None:
     old = school(tmp_path / "data", TEXTS, JUDGED)
     taught(tmp_path, old)
     new = Dataset.open(tmp_path / "new")
-    table = new.table("judgments", ["document_id", "grade", "split"]).to_pydict()
+    table = new.table("judgments", ["document_id", "grade", "split", "score"]).to_pydict()
+    assert table["grade"].count(None) == 2  # other tools call NaN greater than 0
     known = settle(
-        np.zeros(4, int), np.arange(4), np.array(table["grade"]),
+        np.zeros(4, int), np.arange(4), np.array(table["grade"], dtype=float),
         np.array([split == "train" for split in table["split"]]), rows=4,
+        scores=np.array(table["score"], dtype=float),
     )  # fmt: skip
+    scores = dict(zip(table["document_id"], known.score.tolist(), strict=True))
+    assert (scores["near"], scores["unsure"]) == (2, 0)
     grades = dict(zip(table["document_id"], known.grade.tolist(), strict=True))
     assert (grades["answer"], grades["far"]) == (1, 0)
     assert math.isnan(grades["near"])
@@ -88,15 +102,15 @@ def test_what_people_judged_keeps_its_grade_unless_asked(tmp_path: Path) -> None
     assert (kept.grade, kept.split, kept.score, kept.origin.kind) == (0, "train", 3, "human")
     assert not {what for what in found.became if "negatives" in what}
     teach(NumberReranker(), old, tmp_path / "asked", Teaching(regraded=("human",)))
-    assert judgments(tmp_path / "asked")["q", "best"].split == "aside"
+    assert side(judgments(tmp_path / "asked")["q", "best"]) == "neither"
 
 
 @pytest.mark.parametrize(
     ("false_negatives", "unsure", "best", "middle"),
     [
-        ("exclude", "negative", ("aside", "taught"), ("train", "mined")),
-        ("answer", "exclude", ("train", "taught"), ("aside", "taught")),
-        ("keep", "keep", ("train", "mined"), ("train", "mined")),
+        ("exclude", "negative", ("neither", "taught"), ("wrong", "mined")),
+        ("answer", "exclude", ("answer", "taught"), ("neither", "taught")),
+        ("keep", "keep", ("wrong", "mined"), ("wrong", "mined")),
     ],
 )
 def test_the_settings_say_what_becomes_of_them(
@@ -107,8 +121,8 @@ def test_the_settings_say_what_becomes_of_them(
     old = school(tmp_path / "data", TEXTS | {"best": "a 0"}, judged)
     taught(tmp_path, old, false_negatives=false_negatives, unsure=unsure, answer_grade=0.7)
     new = judgments(tmp_path / "new")
-    assert (new["q", "best"].split, new["q", "best"].origin.kind) == best
-    assert (new["q", "unsure"].split, new["q", "unsure"].origin.kind) == middle
+    assert (side(new["q", "best"]), new["q", "best"].origin.kind) == best
+    assert (side(new["q", "unsure"]), new["q", "unsure"].origin.kind) == middle
     if false_negatives == "answer":
         assert new["q", "best"].grade == 0.7
     if false_negatives == "keep":
@@ -175,7 +189,7 @@ def test_the_nearest_documents_become_candidates_and_none_of_dev_or_test(tmp_pat
     wrong = new["q", "wrong"]
     assert (wrong.grade, wrong.split, wrong.origin.kind) == (0, "train", "taught")
     assert wrong.origin.facts["rank"] == 6
-    assert new["q", "doubt"].split == "aside"
+    assert side(new["q", "doubt"]) == "neither"
     assert found.documents_kept_back == 3
     assert found.became["new negatives"] == 3  # of the two that ask the same
 
@@ -183,12 +197,11 @@ def test_the_nearest_documents_become_candidates_and_none_of_dev_or_test(tmp_pat
 def test_a_document_that_a_teacher_takes_for_an_answer_is_no_new_negative(tmp_path: Path) -> None:
     documents = {"answer": "an answer 1", "better": "a 0"}
     old = school(tmp_path / "data", documents, [("q", "answer", 1, "train", "human")])
-    for what, want in (("exclude", "aside"), ("answer", "train"), ("keep", None)):
+    for what, want in (("exclude", "neither"), ("answer", "answer"), ("keep", None)):
         teach(NumberReranker(), old, tmp_path / what, Teaching(false_negatives=what),  # type: ignore[arg-type]
               Run(encoder=Line()))  # fmt: skip
         found = judgments(tmp_path / what).get(("q", "better"))
-        assert (found and found.split) == want
-        assert found is None or found.grade > 0
+        assert (found and side(found)) == want
 
 
 def test_a_second_run_scores_nothing_and_writes_the_same(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def text_json(table: str, text: Document | Query) -> str:
 
 
 def judgment_json(
-    query_id: str, document_id: str, grade: float, split: str, origin: tuple[str, ...],
+    query_id: str, document_id: str, grade: float | None, split: str, origin: tuple[str, ...],
     score: float | None,
 ) -> str:  # fmt: skip
     """Return the canonical JSON of ["judgments", row].
@@ -47,19 +47,23 @@ def judgment_json(
     Args:
         query_id: of the row.
         document_id: of the row.
-        grade: of the row; finite.
+        grade: of the row; finite, or None.
         split: of the row.
         origin: its kind, source, by, at and facts.
         score: of the row; finite, or None.
     """
     kind, source, by, at, facts = origin
     return (
-        f'["judgments",{{"document_id":{quoted(document_id)},"grade":{grade!r},'
+        f'["judgments",{{"document_id":{quoted(document_id)},"grade":{_number(grade)},'
         f'"origin_at":{quoted(at)},"origin_by":{quoted(by)},"origin_facts":{quoted(facts)},'
         f'"origin_kind":{quoted(kind)},"origin_source":{quoted(source)},'
-        f'"query_id":{quoted(query_id)},"score":{"null" if score is None else repr(score)},'
+        f'"query_id":{quoted(query_id)},"score":{_number(score)},'
         f'"split":{quoted(split)}}}]'
     )
+
+
+def _number(number: float | None) -> str:
+    return "null" if number is None else repr(number)
 
 
 def _scalar(value: Scalar, name: str, text: Document | Query) -> str:

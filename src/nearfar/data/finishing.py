@@ -50,7 +50,7 @@ class Ending:
                     self._drop(
                         place, where, "document_id", document_id, "documents", len(self.documents)
                     )
-                elif split is None and grade > 0:
+                elif split is None and grade is not None and grade > 0:
                     states.answered(query, SPLITS[self.documents.number(document)])
                 place += 1
         return states

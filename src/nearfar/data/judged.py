@@ -3,6 +3,7 @@
 Shapes: Q queries, D documents, J judgments. Texts alike are told by the number of their first.
 """
 
+import math
 from array import array
 from collections.abc import Iterable, Iterator
 from functools import cached_property
@@ -32,6 +33,8 @@ class Judged:
 
     def see(self, judgment: Judgment) -> None:
         """Take note of one more judgment."""
+        if math.isnan(judgment.grade):
+            return  # a teacher's score alone
         self._query.append(self.queries.number(judgment.query_id))
         self._document.append(self.documents.number(judgment.document_id))
         side = _ANSWER if judgment.grade > 0 else _NO_ANSWER

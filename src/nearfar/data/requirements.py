@@ -32,9 +32,11 @@ def hash_of(judgment: Judgment) -> bytes:
     """Return a hash of what a judgment says, whoever says it.
 
     Raises:
-        BadRecord: its grade is negative or not a number, or its score is not a number.
+        BadRecord: its grade is negative, or not a number though nothing scored it, or its score
+            is not a number.
     """
-    if not (math.isfinite(judgment.grade) and judgment.grade >= 0):
+    scored_alone = math.isnan(judgment.grade) and judgment.score is not None
+    if not scored_alone and not (math.isfinite(judgment.grade) and judgment.grade >= 0):
         raise BadRow(
             "bad grade",
             f"{judgment.origin.source}: a grade must be a number of 0 or more, got "

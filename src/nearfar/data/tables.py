@@ -1,6 +1,7 @@
 """How records lie in Parquet: one plain column each, so that any tool can read them."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -75,7 +76,8 @@ def judgment_row(judgment: Judgment) -> Row:
     return {
         "query_id": judgment.query_id,
         "document_id": judgment.document_id,
-        "grade": float(judgment.grade),
+        # Not NaN, which is above 0 to DuckDB and Polars.
+        "grade": None if math.isnan(judgment.grade) else float(judgment.grade),
         "split": judgment.split,
         "origin_kind": origin.kind,
         "origin_source": origin.source,
@@ -135,7 +137,7 @@ def judgments(batch: pa.RecordBatch) -> Iterator[Judgment]:
         yield Judgment(
             query_id=row["query_id"],
             document_id=row["document_id"],
-            grade=row["grade"],
+            grade=math.nan if row["grade"] is None else row["grade"],
             origin=origin,
             split=row["split"],
             score=row["score"],

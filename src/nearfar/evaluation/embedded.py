@@ -3,6 +3,7 @@
 Shapes: Q queries, C documents, D dimensions.
 """
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -64,6 +65,8 @@ def read_task(
     """
     judged: dict[str, dict[str, float]] = {}
     for judgment in dataset.judgments(split):
+        if math.isnan(judgment.grade):
+            continue  # scored, and judged by nobody
         grades = judged.setdefault(judgment.query_id, {})
         grades[judgment.document_id] = max(grades.get(judgment.document_id, 0), judgment.grade)
     answered = [query for query, grades in judged.items() if max(grades.values()) > 0]

@@ -51,7 +51,7 @@ def tally(dataset: Dataset) -> list[Tally]:
             if (kind, by) not in found and len(found) == _MOST_KEPT:
                 by = "others"
             own = found.setdefault((kind, by), Tally(kind, by))
-            own.answers += grade > 0
+            own.answers += grade is not None and grade > 0
             own.no_answers += grade == 0
             file = file_of(source)
             if file and (file in own.files or len(own.files) < _MOST_KEPT):

@@ -215,8 +215,10 @@ def _scored(
     queries: Tensor, documents: Tensor, edges: Edges
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return query, cosine, document and teacher's score of each edge that has one."""
-    given = edges.grade if edges.score is None else edges.score
-    some = edges.allowed & ~given.isnan()
+    if edges.score is None:
+        given, some = edges.grade, edges.allowed
+    else:  # what is excluded from being pulled or pushed has a place in the teacher's order
+        given, some = edges.score, ~edges.score.isnan()
     if not some.any():
         raise ValueError("the batch has no edge with a teacher's score.")
     query, document = edges.query[some], edges.document[some]

@@ -34,7 +34,8 @@ class Edges:
     document: Int[Tensor, " E"]  # row among the documents
     grade: Float[Tensor, " E"]  # above 0: an answer; 0: judged, and no answer
     excluded: Int[Tensor, "X 2"] | None = None  # rows (query, document): not pulled, not pushed
-    score: Float[Tensor, " E"] | None = None  # a teacher's, on its own scale; NaN: none
+    # A teacher's, on its own scale; NaN: none. It may be learned of an excluded pair too.
+    score: Float[Tensor, " E"] | None = None
     teacher: tuple[Float[Tensor, "Q G"], Float[Tensor, "C G"]] | None = None  # of another model
 
     @property
@@ -47,6 +48,16 @@ class Edges:
         """Which edges are not excluded."""
         own = torch.stack([self.query, self.document], dim=1)
         return ~pairs_among(own, self.aside)
+
+    def only(self, some: Bool[Tensor, " E"]) -> "Edges":
+        """Return some of the edges; what is excluded stays so."""
+        return replace(
+            self,
+            query=self.query[some],
+            document=self.document[some],
+            grade=self.grade[some],
+            score=None if self.score is None else self.score[some],
+        )
 
     @property
     def known(self) -> Int[Tensor, "K 2"]:

@@ -39,7 +39,7 @@ class Lists:
 
 
 def lists_of(scores: Float[Tensor, " E"], edges: Edges, target: str = "grade") -> Lists:
-    """Return the lists of all edges that are not excluded and have the target.
+    """Return the lists of all edges that have the target: a teacher's score, or a grade to go by.
 
     Entries are in the order of their documents, so that the order of edges cannot matter. Scores
     become float32 or better: gaps between them are all that many losses see.
@@ -47,7 +47,7 @@ def lists_of(scores: Float[Tensor, " E"], edges: Edges, target: str = "grade") -
     Args:
         scores: one logit per edge.
         edges: what the scores are of.
-        target: "grade", or "teacher" for the edges with a teacher's score alone.
+        target: "grade" for the edges that are not excluded, or "teacher" for those it scored.
 
     Raises:
         BadSetting: another target.
@@ -57,14 +57,14 @@ def lists_of(scores: Float[Tensor, " E"], edges: Edges, target: str = "grade") -
     if scores.shape != edges.query.shape:
         expected, found = tuple(edges.query.shape), tuple(scores.shape)
         raise ValueError(f"expected one score per edge, {expected}, found {found}.")
-    some = require_judged(edges)
-    given = edges.grade
-    if target == "teacher":
+    if target == "teacher":  # in whose order what is excluded has a place too
         none = torch.full_like(edges.grade, torch.nan)
         given = none if edges.score is None else edges.score
-        some = some & ~given.isnan()
+        some = ~given.isnan()
         if not some.any():
             raise ValueError("the batch has no edge with a teacher's score.")
+    else:
+        given, some = edges.grade, require_judged(edges)
     kept = some.nonzero().squeeze(1)
     kept = kept[torch.argsort(edges.document[kept], stable=True)]
     kept = kept[torch.argsort(edges.query[kept], stable=True)]

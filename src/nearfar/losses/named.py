@@ -32,8 +32,10 @@ LOSSES: dict[str, Loss] = {
     "spread_out": spread_out,
 }
 
+# What these learn from is a teacher's score, of judged pairs and of others.
+SCORED = frozenset({"margin_mse", "listwise_kl", "listwise_infonce"})
+
 # What these learn from is any judged pair; the others need an answer.
 PAIRWISE = frozenset({
-    "contrastive", "online_contrastive", "cosine_mse", "cosent", "angle",
-    "margin_mse", "listwise_kl", "listwise_infonce",
+    "contrastive", "online_contrastive", "cosine_mse", "cosent", "angle", *SCORED,
 })  # fmt: skip

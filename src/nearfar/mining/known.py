@@ -88,7 +88,7 @@ def _pairs(dataset: Dataset, rows: Mapping[str, int]) -> _Pairs:
         earlier = found.get(row, (0.0, judgment.split))
         # Judged twice: an answer for anyone is an answer, and what measures never trains.
         split = earlier[1] if judgment.split == "train" else judgment.split
-        found[row] = (max(judgment.grade, earlier[0]), split)
+        found[row] = (max(earlier[0], judgment.grade), split)  # the first of both where one is NaN
     return pairs
 
 

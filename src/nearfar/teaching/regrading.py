@@ -14,15 +14,13 @@ from nearfar.teaching.known import Known
 from nearfar.teaching.scoring import Said
 from nearfar.teaching.settings import Teaching
 
-_LEAST = 1e-6  # a grade above 0, however small the probability
-
 
 @dataclass
 class Regrader:
     """Writes judgments anew, and counts what became of them.
 
-    A pair that is to be neither pulled nor pushed is judged above 0, with the teacher's
-    probability as its grade, in the split `aside`: known, but neither learned nor measured.
+    A pair that is to be neither pulled nor pushed gets no grade (NaN), only its score: losses of
+    a teacher's scores learn that, all others leave it out.
     """
 
     known: Known
@@ -77,11 +75,11 @@ class Regrader:
             if self.settings.false_negatives == "answer":
                 return replace(scored, grade=self.settings.answer_grade, origin=taught)
             if self.settings.false_negatives == "exclude":
-                return self._aside(replace(scored, origin=taught), own)
+                return replace(scored, grade=math.nan, origin=taught)
         elif verdict is Verdict.UNSURE:
             self.counts[f"unsure negatives: {self.settings.unsure}"] += 1
             if self.settings.unsure == "exclude":
-                return self._aside(replace(scored, origin=taught), own)
+                return replace(scored, grade=math.nan, origin=taught)
         return scored
 
     def candidates(self) -> Iterator[Judgment]:
@@ -107,17 +105,13 @@ class Regrader:
                 if what == "answer":
                     yield replace(found, grade=self.settings.answer_grade)
                 elif what == "exclude":
-                    yield self._aside(found, own)
+                    yield replace(found, grade=math.nan)
             elif verdict == Verdict.UNSURE:
                 self.counts[f"new and unsure: {self.settings.unsure}"] += 1
                 if self.settings.unsure == "negative":
                     yield found
                 elif self.settings.unsure == "exclude":
-                    yield self._aside(found, own)
-
-    def _aside(self, judgment: Judgment, own: Mapping[str, Scalar]) -> Judgment:
-        grade = max(float(own["probability"]), _LEAST)
-        return replace(judgment, grade=grade, split="aside")
+                    yield replace(found, grade=math.nan)
 
     def _whose(self, score: float) -> dict[str, Scalar]:
         own: dict[str, Scalar] = {"elo": round(elo(score))}

@@ -44,16 +44,17 @@ def make_batch(store: TokenStore, queries: Ints, documents: Ints, *, pairs: int)
     twins = np.unique(document[(queries[query] == documents[document]) & (grade > 0)])
     place[len(queries) + twins] = len(texts) + np.arange(len(twins))
     texts = np.concatenate([texts, documents[twins]])
-    unknown = np.isnan(grade)
+    unknown = np.isnan(grade)  # excluded: as an edge it carries no more than a score
+    kept = ~unknown | ~np.isnan(score)
     same = _same(store, queries, documents)
-    same = same[~_among(same, query[~unknown], document[~unknown], len(documents))]
+    same = same[~_among(same, query[kept], document[kept], len(documents))]
     excluded = np.concatenate([np.stack([query[unknown], document[unknown]], axis=1), same])
     edges = Edges(
-        query=torch.from_numpy(query[~unknown]),
-        document=torch.from_numpy(document[~unknown]),
-        grade=torch.from_numpy(grade[~unknown].astype(np.float32)),
+        query=torch.from_numpy(query[kept]),
+        document=torch.from_numpy(document[kept]),
+        grade=torch.from_numpy(np.nan_to_num(grade[kept]).astype(np.float32)),
         excluded=torch.from_numpy(np.unique(excluded, axis=0)) if len(excluded) else None,
-        score=torch.from_numpy(score[~unknown].astype(np.float32)) if store.scored else None,
+        score=torch.from_numpy(score[kept].astype(np.float32)) if store.scored else None,
     )
     return Batch(
         texts=texts,

@@ -25,6 +25,7 @@ class Batches:
     store: TokenStore
     settings: Training
     every_judgment: bool = False  # judged negatives are drawn too, as pairs of their own
+    scored: bool = False  # so are pairs that a teacher scored and that are called neither
     pairs_per_step: int | None = None  # None: as the settings say
     groups: Ints | None = None  # of each row: batches hold queries of one group only
     difficulty: Floats | None = None  # of each known pair: the first pass leans to what is easy
@@ -34,11 +35,14 @@ class Batches:
     _pairs: Ints = field(init=False, repr=False)  # which known pairs are drawn
     _order: Order = field(init=False, repr=False)
     _negatives_per_pair: int = field(init=False, repr=False)
+    _may_join: npt.NDArray[np.bool_] = field(init=False, repr=False)  # beside an answer
     _pass: tuple[int, list[Ints]] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         known = self.store.known
         drawn = ~np.isnan(known.grade) if self.every_judgment else known.grade > 0
+        if self.every_judgment and self.scored:
+            drawn |= ~np.isnan(known.score)
         self._pairs = np.flatnonzero(drawn)
         together = self.settings.queries_per_document > 1 or self.groups is not None
         if self.difficulty is not None and together:
@@ -55,7 +59,10 @@ class Batches:
             seed=self.settings.seed,
         )
         asked = self.settings.negatives_per_pair
-        join = not self.every_judgment and bool((known.grade == 0).any())
+        self._may_join = known.grade == 0
+        if self.scored:
+            self._may_join |= np.isnan(known.grade) & ~np.isnan(known.score)
+        join = not self.every_judgment and bool(self._may_join.any())
         unless_said = self.negatives_unless_said if join else 0
         self._negatives_per_pair = unless_said if asked is None else asked
 
@@ -99,7 +106,7 @@ class Batches:
         progress = step / max(self.steps - 1, 1)
         for query in known.query[drawn]:
             pairs = np.arange(known.starts[query], known.starts[query + 1])
-            judged = pairs[known.grade[pairs] == 0]
+            judged = pairs[self._may_join[pairs]]
             if self.settings.negatives_order == "easy to hard":
                 judged = _window(judged[np.argsort(known.hardness[judged])], count, progress)
             yield known.document[dice.permutation(judged)[:count]]

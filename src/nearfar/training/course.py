@@ -16,7 +16,7 @@ from nearfar.errors import BadSetting
 from nearfar.files import whole_file
 from nearfar.fingerprint import content_id, fingerprint
 from nearfar.losses import LossSettings, RerankingLossSettings
-from nearfar.losses.named import PAIRWISE
+from nearfar.losses.named import PAIRWISE, SCORED
 from nearfar.model.encoder import Encoder
 from nearfar.model.tokens import TextToTokens
 from nearfar.progress import Progress, silent
@@ -119,6 +119,7 @@ def open_course(
                 settings,
                 # A loss of single pairs learns from a 0 as from any grade; others find answers.
                 every_judgment=isinstance(task.loss, LossSettings) and task.loss.name in PAIRWISE,
+                scored=_learns_scores(task),
                 negatives_unless_said=1 if isinstance(task.loss, LossSettings) else _NEGATIVES,
                 strangers=_strangers(task, store, settings),
                 pairs_per_step=task.pairs_per_step,
@@ -154,6 +155,12 @@ def teacher_vectors(
             np.save(file, found)
     vectors: Vectors = np.load(path, mmap_mode="r")
     return vectors
+
+
+def _learns_scores(task: Task) -> bool:
+    if isinstance(task.loss, LossSettings):
+        return task.loss.name in SCORED
+    return task.loss.needs_teacher
 
 
 def _strangers(task: Task, store: TokenStore, settings: Training) -> int:

@@ -17,7 +17,7 @@ class Known:
     """Known pairs in order of their query row, as in a sparse matrix.
 
     grade: above 0, an answer to learn; 0, judged and no answer; NaN, excluded: neither to be
-        learned nor to be pushed away.
+        learned nor to be pushed away. Where a teacher scored it, its score may be learned.
     """
 
     starts: Ints  # (R + 1,): the pairs of query row r are starts[r] to starts[r + 1]
@@ -68,8 +68,9 @@ def settle(
     zero = np.logical_or.reduceat(grades == 0, first)
     learnt = np.logical_or.reduceat(train, first)
     leaks = np.logical_or.reduceat(~train & (grades > 0), first)
-    best = np.maximum.reduceat(np.where(train, grades, 0.0), first)
-    excluded = leaks | (positive & zero)
+    best = np.maximum.reduceat(np.where(train, np.nan_to_num(grades), 0.0), first)
+    unsaid = ~(positive | zero)  # a teacher scored it, and nobody judged it
+    excluded = leaks | (positive & zero) | (unsaid & learnt)
     kept = learnt | excluded  # a zero of another split alone says nothing here
 
     query = queries[first][kept]
@@ -78,7 +79,8 @@ def settle(
         document=documents[first][kept],
         grade=np.where(excluded, np.nan, best)[kept],
         query=query,
-        score=_means(scores, order, train, first)[kept],
+        # To learn the score of what is measured would leak too.
+        score=np.where(leaks, np.nan, _means(scores, order, train, first))[kept],
         hardness=_means(hardness, order, train, first)[kept],
     )
 

@@ -3,8 +3,6 @@
 Shapes: Q queries, C documents, E pairs.
 """
 
-from dataclasses import replace
-
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
@@ -42,7 +40,7 @@ class PairLesson:
             at: the step of the run, from 0, and how many there are.
             share: of the batch in the step.
         """
-        edges = _allowed(batch.edges)
+        edges = _readable(batch.edges, self.settings.needs_teacher)
         queries = batch.texts[batch.query[edges.query].numpy()]  # (E,) rows of the store
         documents = batch.texts[batch.document[edges.document].numpy()]
         tokens, lengths = self.model.tokens, store.lengths
@@ -57,7 +55,8 @@ class PairLesson:
         value, scores = learn_from_rows(
             self.model, rows, lambda found: self._said(found[:, 0], here) * share, step
         )
-        numbers = diagnose_scores(scores[:, 0], here)
+        sure = here.allowed
+        numbers = diagnose_scores(scores[sure, 0], here.only(sure))
         if self.settings.name != "listwise_softmax":  # the one that is in nats against a guess
             numbers.pop("chance_loss", None)
         return Learned(value.item() / share, numbers, batch.pairs, rows.lengths, scores)
@@ -75,10 +74,9 @@ class PairLesson:
             ) from error
 
 
-def _allowed(edges: Edges) -> Edges:
-    """Return the edges that may be learned from: no other pair needs to be read."""
+def _readable(edges: Edges, scored: bool) -> Edges:
+    """Return the edges that the loss can learn from: no other pair needs to be read."""
     some = edges.allowed
-    return replace(
-        edges, query=edges.query[some], document=edges.document[some], grade=edges.grade[some],
-        score=None if edges.score is None else edges.score[some],
-    )  # fmt: skip
+    if scored and edges.score is not None:
+        some = some | ~edges.score.isnan()
+    return edges.only(some)
