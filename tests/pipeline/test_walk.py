@@ -12,7 +12,8 @@ from nearfar.errors import SpaceMismatch, Stopped
 from nearfar.evaluation.report import read_report
 from nearfar.model.text import TextEncoder
 from nearfar.pipeline.recipe import Recipe, read_recipe
-from nearfar.pipeline.run import Finished, Talk, run
+from nearfar.pipeline.run import Finished, run
+from nearfar.pipeline.talk import Talk
 from nearfar.search.index import open_index
 from nearfar.search.search import search
 

@@ -24,7 +24,7 @@ from nearfar.training.batch import Batch
 from nearfar.training.course import Course, Task, open_course
 from nearfar.training.diagnosis import diagnose_scores
 from nearfar.training.learner import Learner
-from nearfar.training.settings import Training
+from nearfar.training.settings import Lora, Training
 from nearfar.training.strangers import with_strangers
 from nearfar.training.train import Hooks, TrainingResult, train
 
@@ -208,3 +208,20 @@ def test_what_scores_show_is_counted_pair_by_pair() -> None:
     assert found["positive_score"] == pytest.approx((2 + 0.5 + 9) / 3)
     assert found["negative_score"] == pytest.approx((1 + 3 + 0.5) / 3)
     assert found["chance_loss"] == pytest.approx((np.log(3) + np.log(2) + 0) / 3)
+
+
+def test_with_adapters_the_head_learns_whole(
+    go: Callable[..., TrainingResult], cross: CrossEncoder, tmp_path: Path
+) -> None:
+    pytest.importorskip("peft")
+    before = {name: w.clone() for name, w in cross.network.transformer.state_dict().items()}
+    result = go(tmp_path / "run", epochs=4, lora=Lora(rank=2, alpha=4))
+    after = CrossEncoder.load(result.model).network.transformer.state_dict()
+    assert after.keys() == before.keys()
+    moved = {name for name, weight in after.items() if not torch.equal(weight, before[name])}
+    assert {"classifier.weight", "classifier.bias", "bert.pooler.dense.weight"} <= moved
+    assert any("attention" in name for name in moved)
+    assert not any("embeddings" in name for name in moved)
+    rows = map(json.loads, (tmp_path / "run" / "log.jsonl").read_text().splitlines())
+    steps = [row["loss"] for row in rows if row["kind"] == "step"]
+    assert steps[-1] < steps[0]

@@ -20,8 +20,8 @@ def run(
     from nearfar.cli.talking import bars, stoppable
     from nearfar.evaluation.report import read_report
     from nearfar.pipeline.recipe import read_recipe
-    from nearfar.pipeline.run import Talk
     from nearfar.pipeline.run import run as walk
+    from nearfar.pipeline.talk import Talk
 
     chosen = read_recipe(recipe, settings or ())
     with bars() as progress:

@@ -38,7 +38,7 @@ def train(
     from nearfar.model.precision import choose_device
     from nearfar.pipeline.learning import learn, learn_to_rerank
     from nearfar.pipeline.recipe import free_settings
-    from nearfar.pipeline.run import best_of
+    from nearfar.pipeline.talk import best_of
     from nearfar.training import ranks
     from nearfar.training.train import Hooks
 

@@ -31,6 +31,18 @@ class PairNetwork(nn.Module):
             and kinds != 1  # of one type there is nothing to read
         )
 
+    @property
+    def head(self) -> tuple[str, ...]:
+        """The names of the modules that make a number of what the encoder says."""
+        model = self.transformer
+        own = [
+            name
+            for name, module in model.named_children()
+            if name != model.base_model_prefix and any(True for _ in module.parameters())
+        ]
+        pools = any(name.endswith(".pooler") for name, _ in model.named_modules())
+        return (*own, "pooler") if pools else tuple(own)
+
     def architecture(self) -> str:
         """Return the fingerprint of what moves a score even if the weights stay the same."""
         return TextNetwork(self.transformer, pooling=()).architecture()

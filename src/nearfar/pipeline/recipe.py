@@ -10,10 +10,12 @@ from nearfar.data.importing import ImportOptions
 from nearfar.errors import BadFile, BadSetting, require
 from nearfar.evaluation.settings import Evaluation
 from nearfar.losses import LossSettings, RerankingLossSettings
+from nearfar.losses.named import SCORED
 from nearfar.mining.settings import Mining
 from nearfar.model.cross_encoder import CrossSettings
 from nearfar.model.text import TextSettings
 from nearfar.pipeline.settings import apply_change, changed, settings_from
+from nearfar.teaching.settings import Teaching
 from nearfar.training.settings import Training
 
 
@@ -70,6 +72,37 @@ class Also:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CrossTraining:
+    """A cross-encoder, trained on what the encoder learns from, negatives included."""
+
+    base: str | None = None  # a reranker, or an encoder that gets a new head; None: the model's
+    max_tokens: int | None = None
+    training: Training = field(default_factory=Training)
+    candidates: tuple[int, ...] = ()  # of a query, to be measured with it too; empty: not measured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distillation:
+    """A second training, which goes on from the first: by a teacher's graded scores.
+
+    Batches that learn the scores take turns with batches of the recipe's own loss.
+    """
+
+    reranker: Reranking | None = None  # who scores; None: the recipe's cross_encoder
+    teaching: Teaching = field(default_factory=lambda: Teaching(depth=10))
+    candidates: bool = True  # whether the nearest `teaching.depth` documents are scored too
+    loss: LossSettings = field(default_factory=lambda: LossSettings(name="listwise_kl"))
+    contrastive_weight: float = 1.0  # batches of the recipe's own loss for one of scores; 0: none
+    training: Training = field(default_factory=Training)
+
+    def __post_init__(self) -> None:
+        require(self.loss.name in SCORED, "distillation.loss.name",
+                f"a loss of scores: {', '.join(sorted(SCORED))}", self.loss.name)  # fmt: skip
+        require(self.contrastive_weight >= 0, "distillation.contrastive_weight", "0 or more",
+                self.contrastive_weight)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FreeSettings:
     """What has a default for everything."""
 
@@ -79,7 +112,7 @@ class FreeSettings:
     teacher: Model | None = None  # for losses that look at another model's vectors
     also: tuple[Also, ...] = ()  # datasets that are learned from in the same run
     loss: LossSettings = field(default_factory=LossSettings)
-    # Of a cross-encoder, trained by `nearfar train --reranker`.
+    # Of a cross-encoder: trained by `nearfar train --reranker`, or as a stage of a recipe.
     reranking_loss: RerankingLossSettings = field(default_factory=RerankingLossSettings)
     training: Training = field(default_factory=Training)
     evaluation: Evaluation = field(default_factory=Evaluation)
@@ -92,8 +125,17 @@ class Recipe(FreeSettings):
     name: str  # of the folder under which the stages keep what they made
     data: Data
     model: Model
+    cross_encoder: CrossTraining | None = None  # None: none is trained
+    distillation: Distillation | None = None  # None: one training is all
     index: Indexing = field(default_factory=Indexing)
     search: Searching = field(default_factory=Searching)
+
+    def __post_init__(self) -> None:
+        if self.distillation is not None and not (self.distillation.reranker or self.cross_encoder):
+            raise BadSetting(
+                "distillation needs someone who scores: add a table [cross_encoder], which trains "
+                "one, or name one as distillation.reranker.base."
+            )
 
 
 def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:

@@ -1,11 +1,11 @@
 """Walks the stages of a recipe: import, check, mine, train, evaluate, index, search.
 
-Mining and training may take turns: the second round mines with the model of the first.
+Mining and training may take turns: the second round mines with the model of the first. A
+cross-encoder may be trained then, and teach: the encoder goes on by its graded scores.
 """
 
 import json
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,29 +16,21 @@ from nearfar.data.findings import CheckReport
 from nearfar.data.importing import import_source
 from nearfar.files import whole_file
 from nearfar.mining.negatives import mine_negatives
+from nearfar.model.rerankers import load_reranker
 from nearfar.model.text import TextEncoder, TextSettings
-from nearfar.pipeline.evaluating import dev_check, evaluate_into
+from nearfar.pipeline.evaluating import SecondStage, dev_check, evaluate_into
 from nearfar.pipeline.recipe import Recipe
 from nearfar.pipeline.remembering import Remembering
+from nearfar.pipeline.second_half import SecondHalf
 from nearfar.pipeline.source import identity
 from nearfar.pipeline.stage import Stage, stage
-from nearfar.pipeline.tasks import judges_of, tasks_of
-from nearfar.progress import Progress, silent
+from nearfar.pipeline.talk import Talk, best_of
+from nearfar.pipeline.tasks import distilling_tasks, judges_of, tasks_of
 from nearfar.search.index import build_index, open_index
 from nearfar.search.search import Hit, search
+from nearfar.training.course import Task
+from nearfar.training.settings import Training
 from nearfar.training.train import Hooks, train
-
-
-@dataclass(frozen=True, slots=True)
-class Talk:
-    """How a run tells of itself; the command line speaks for it."""
-
-    say: Callable[[str], None] = field(default=lambda sentence: None)
-    progress: Progress = silent
-    # Entered while work can be stopped and gone on with; yields whether someone asked for it.
-    stoppable: Callable[[], AbstractContextManager[Callable[[], bool]]] = field(
-        default=lambda: nullcontext(lambda: False)
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +60,6 @@ def run(recipe: Recipe, *, recipe_folder: Path, runs: Path, talk: Talk | None = 
     return _Walk(recipe, recipe_folder, runs / recipe.name, talk or Talk()).all()
 
 
-def best_of(best_step: int, steps: int) -> str:
-    """Say which weights of a training were kept; that the base was never beaten, aloud."""
-    if best_step:
-        return f"Kept the weights after step {best_step} of {steps}."
-    return (
-        "Training never beat the base on dev, so the base's weights were kept. Try a lower "
-        "training.learning_rate, or look at the pairs with `nearfar check`."
-    )
-
-
 @dataclass(slots=True)
 class _Walk:
     recipe: Recipe
@@ -93,13 +75,17 @@ class _Walk:
         self.check(dataset, base)
         asked = self.recipe.model
         machine = TextSettings(precision=asked.precision, device=asked.device)
-        model = self.train(dataset, self.mine(dataset, base))
+        taught = self.mine(dataset, base)
+        model = self.train(dataset, taught)
         for number in range(2, 1 + (self.recipe.mining.rounds if self.recipe.mining else 1)):
             miner = TextEncoder.load(model, machine)
-            model = self.train(dataset, self.mine(dataset, miner, number), number)
+            taught = self.mine(dataset, miner, number)
+            model = self.train(dataset, taught, number)
+        cross = self.cross_encoder(dataset, taught)
+        model = self.distil(dataset, taught, TextEncoder.load(model, machine), model, cross)
         tuned = TextEncoder.load(model, machine)
         remembering = Remembering(tuned)  # evaluation and index need the same documents
-        report = self.evaluate(dataset, base, remembering)
+        report = self.evaluate(dataset, base, remembering, cross)
         index = self.index(dataset, remembering)
         answers = {
             question: search(open_index(index), tuned, question, k=self.recipe.search.k)
@@ -184,24 +170,66 @@ class _Walk:
             ],
             "training": asdict(recipe.training),
         }  # fmt: skip
-        work = self._stage(_of_round("train", number), facts)
+        tasks = tasks_of(taught, recipe, self.recipe_folder)
+        name = _of_round("train", number)
+        return self._train(name, facts, dataset, learner, tasks, recipe.training)
+
+    def cross_encoder(self, dataset: Dataset, taught: Dataset) -> Path | None:
+        """Return a reranker trained on the same pairs; None where the recipe wants none."""
+        chosen = self.recipe.cross_encoder
+        return None if chosen is None else self._second.cross_encoder(chosen, dataset, taught)
+
+    def distil(
+        self, dataset: Dataset, taught: Dataset, learner: TextEncoder, model: Path,
+        cross: Path | None,
+    ) -> Path:  # fmt: skip
+        """Return a model that went on from the last one by a teacher's scores, or that one."""
+        chosen = self.recipe.distillation
+        if chosen is None:
+            return model
+        teacher = self._second.teacher(chosen, cross)
+        scored = self._second.teach(chosen, teacher, learner, taught)
+        facts = {
+            "taught": scored.digest,
+            "dev": dataset.digest,
+            "space": learner.space.fingerprint,
+            "precision": str(learner.precision),
+            "loss": asdict(self.recipe.loss),
+            "distillation": asdict(chosen),
+        }
+        tasks = distilling_tasks(scored, self.recipe, chosen)
+        return self._train("distil", facts, dataset, learner, tasks, chosen.training)
+
+    @property
+    def _second(self) -> SecondHalf:
+        return SecondHalf(self.recipe, self.talk, self._stage)
+
+    def _train(
+        self, name: str, facts: Mapping[str, Any], dataset: Dataset, learner: TextEncoder,
+        tasks: Sequence[Task], settings: Training,
+    ) -> Path:  # fmt: skip
+        work = self._stage(name, facts)
         self.model = work.folder / "model"
         if not work.done:
             with work.work() as result, self.talk.stoppable() as stop:
-                check = dev_check(dataset, recipe.evaluation)
+                check = dev_check(dataset, self.recipe.evaluation)
                 if check is None:
                     self.talk.say("No dev split, so the last weights are kept, not the best.")
                 hooks = Hooks(check, self.talk.progress, stop, self.talk.say)
-                tasks = tasks_of(taught, recipe, self.recipe_folder)
-                trained = train(learner, tasks, work.folder, recipe.training, hooks)
+                trained = train(learner, tasks, work.folder, settings, hooks)
                 result |= {"steps": trained.steps, "best_step": trained.best_step}
             self.talk.say(best_of(work.result["best_step"], work.result["steps"]))
         return self.model
 
-    def evaluate(self, dataset: Dataset, base: TextEncoder, tuned: Remembering) -> Path:
-        facts = {"dataset": dataset.digest, "base": base.space.fingerprint,
+    def evaluate(
+        self, dataset: Dataset, base: TextEncoder, tuned: Remembering, cross: Path | None
+    ) -> Path:
+        second = self._second_stage(cross)
+        facts: dict[str, Any] = {"dataset": dataset.digest, "base": base.space.fingerprint,
                  "tuned": tuned.space.fingerprint,
                  "evaluation": asdict(self.recipe.evaluation)}  # fmt: skip
+        if second is not None:
+            facts |= {"reranker": second.reranker.fingerprint, "candidates": second.candidates}
         work = self._stage("evaluate", facts)
         if not work.done:
             with work.work():
@@ -210,11 +238,18 @@ class _Walk:
                     dataset,
                     (base, tuned),
                     self.recipe.evaluation,
+                    second=second,
                     log=None if self.model is None else self.model.parent / "log.jsonl",
                     model=self.model,
                     progress=self.talk.progress,
                 )
         return work.folder
+
+    def _second_stage(self, cross: Path | None) -> SecondStage | None:
+        chosen = self.recipe.cross_encoder
+        if chosen is None or cross is None or not chosen.candidates:
+            return None
+        return SecondStage(reranker=load_reranker(cross), candidates=chosen.candidates)
 
     def index(self, dataset: Dataset, tuned: Remembering) -> Path:
         facts = {"dataset": dataset.digest, "space": tuned.space.fingerprint,
@@ -230,7 +265,7 @@ class _Walk:
                 result["documents"] = len(built)
         return folder
 
-    def _stage(self, name: str, facts: dict[str, Any]) -> Stage:
+    def _stage(self, name: str, facts: Mapping[str, Any]) -> Stage:
         made = stage(name, self.home, facts)
         self.stages[name] = made.folder
         self.talk.say(f"{name}: {'done already' if made.done else made.folder}")

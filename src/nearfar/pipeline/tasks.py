@@ -6,7 +6,7 @@ from nearfar.data.dataset import Dataset
 from nearfar.mining.judges import Judges
 from nearfar.model.rerankers import load_reranker
 from nearfar.model.text import TextEncoder
-from nearfar.pipeline.recipe import FreeSettings
+from nearfar.pipeline.recipe import Distillation, FreeSettings, Recipe
 from nearfar.training.course import Task
 
 
@@ -38,6 +38,14 @@ def tasks_of(dataset: Dataset, settings: FreeSettings, folder: Path) -> list[Tas
         for also in settings.also
     ]
     return [own, *others]
+
+
+def distilling_tasks(dataset: Dataset, recipe: Recipe, chosen: Distillation) -> list[Task]:
+    """Return what an encoder learns from a dataset with a teacher's scores."""
+    scores = Task(dataset=dataset, loss=chosen.loss)
+    if not chosen.contrastive_weight:
+        return [scores]
+    return [scores, Task(dataset=dataset, loss=recipe.loss, weight=chosen.contrastive_weight)]
 
 
 def reranking_tasks(dataset: Dataset, settings: FreeSettings) -> list[Task]:

@@ -3,6 +3,7 @@
 Source: Hu et al. 2021, arXiv:2106.09685, through the PEFT library.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,8 +13,15 @@ from nearfar.errors import BadSetting
 from nearfar.training.settings import Lora
 
 
-def add_adapters(transformer: PreTrainedModel, settings: Lora) -> PreTrainedModel:
+def add_adapters(
+    transformer: PreTrainedModel, settings: Lora, whole: Sequence[str] = ()
+) -> PreTrainedModel:
     """Return the transformer with adapters; nothing else of it learns any more.
+
+    Args:
+        transformer: stays in it, as it is.
+        settings: how large the adapters are, and where they stand.
+        whole: names of modules that learn all the same, such as a head that begins at dice.
 
     Raises:
         BadSetting: PEFT is not installed, or no layer has one of the names.
@@ -31,6 +39,7 @@ def add_adapters(transformer: PreTrainedModel, settings: Lora) -> PreTrainedMode
         lora_dropout=settings.dropout,
         target_modules="all-linear" if targets == ("all-linear",) else list(targets),
         exclude_modules=r".*pooler.*",
+        modules_to_save=list(whole) or None,
     )
     try:
         adapted: Any = get_peft_model(transformer, config)

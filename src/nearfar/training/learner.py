@@ -18,7 +18,7 @@ from nearfar.training.settings import Training, learning_rate_at
 from nearfar.training.sharding import put_weights, shard, weights_of
 from nearfar.training.step import TOKENS_PER_CHUNK, Step, dice_of, set_dropout
 from nearfar.training.store import TokenStore
-from nearfar.training.trainee import TaskLoss, Trainee, lesson_of
+from nearfar.training.trainee import TaskLoss, Trainee, head_of, lesson_of
 
 _TEMPERATURE_PACE = 100.0  # its logarithm moves this many times as fast as a weight
 
@@ -35,7 +35,9 @@ class Learner:
         transformer = model.network.transformer
         if settings.lora is not None:
             with dice_of(settings.seed, 0):
-                model.network.transformer = add_adapters(transformer, settings.lora)
+                model.network.transformer = add_adapters(
+                    transformer, settings.lora, whole=head_of(model)
+                )
         if settings.gradient_checkpointing:
             _checkpointing(transformer, "enable")({"use_reentrant": False})
         if settings.compile:

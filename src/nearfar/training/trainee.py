@@ -58,6 +58,11 @@ def name_of(model: Trainee) -> str:
     return model.space.fingerprint if isinstance(model, TextEncoder) else model.fingerprint
 
 
+def head_of(model: Trainee) -> tuple[str, ...]:
+    """Return the modules of a transformer that learn whole, whatever else stays frozen."""
+    return model.network.head if isinstance(model, CrossEncoder) else ()
+
+
 def described(model: Trainee) -> dict[str, Any]:
     """Return what nearfar.json says of a trained model itself."""
     if isinstance(model, TextEncoder):
