@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from nearfar.errors import BadModel, BadSetting
@@ -30,7 +30,8 @@ from nearfar.model.microbatches import micro_batches, pad
 from nearfar.model.new_head import read_with_any_head, read_with_head, read_with_new_head
 from nearfar.model.pair_network import PairNetwork
 from nearfar.model.pair_tokens import Ids, PairTokens, Row
-from nearfar.model.precision import Precision, choose_device, choose_precision, without_gradients
+from nearfar.model.precision import Precision, choose_device, choose_precision
+from nearfar.model.rounded import Rounded, looking
 from nearfar.model.scoring import TOKENS_PER_CHUNK, Pairs, Scored, score_in_blocks
 from nearfar.model.transformer import places, quiet
 from nearfar.model.weights import weights_sha256, weights_state
@@ -67,6 +68,7 @@ class CrossEncoder:
     precision: torch.dtype
     activation: str  # what sentence-transformers is told to put around the logit
     _named: tuple[tuple[Any, ...], str] | None = field(default=None, repr=False)
+    _rounded: Rounded = field(default_factory=Rounded, repr=False, compare=False)
 
     @classmethod
     def load(cls, name: str | Path, settings: CrossSettings | None = None) -> "CrossEncoder":
@@ -156,11 +158,11 @@ class CrossEncoder:
         progress: Progress = silent,
     ) -> Float[Tensor, " P"]:
         """Return one logit per pair (place of a query, place of a document), on the CPU."""
+        with looking(self.network, self.precision, self._rounded) as network:
 
-        def block(some: Pairs) -> Scored:
-            return self._block(queries, documents, some)
+            def block(some: Pairs) -> Scored:
+                return self._block(network, queries, documents, some)
 
-        with without_gradients(self.network, self.precision):
             return score_in_blocks(documents, pairs, block, progress)
 
     def forward_rows(self, rows: Sequence[Row]) -> Float[Tensor, " b"]:
@@ -168,11 +170,14 @@ class CrossEncoder:
 
         Precision and mode are the caller's: neither autocast nor eval() is called here.
         """
+        return self._logits(self.network, rows)
+
+    def _logits(self, network: nn.Module, rows: Sequence[Row]) -> Float[Tensor, " b"]:
         most = self.tokens.max_tokens
         ids, real = pad([ids for ids, _ in rows], self.tokens.pad_id, most)
         types, _ = pad([types for _, types in rows], 0, most)
         device = self.device
-        result: Tensor = self.network(ids.to(device), real.to(device), types.to(device))
+        result: Tensor = network(ids.to(device), real.to(device), types.to(device))
         return result
 
     def save(self, folder: Path) -> None:
@@ -189,7 +194,9 @@ class CrossEncoder:
         layout = CrossLayout(folder, self.activation, self.tokens.query_prompt)
         write_cross_layout(folder, layout)
 
-    def _block(self, queries: Sequence[str], documents: Sequence[str], pairs: Pairs) -> Scored:
+    def _block(
+        self, network: nn.Module, queries: Sequence[str], documents: Sequence[str], pairs: Pairs
+    ) -> Scored:
         """Yield the logits of some pairs; each is joined only when its turn has come."""
         asked, query_of = self._tokenised(queries, pairs[:, 0], "query")
         told, document_of = self._tokenised(documents, pairs[:, 1], "document")
@@ -198,7 +205,7 @@ class CrossEncoder:
         for chunk in micro_batches(lengths, budget):
             halves = zip(query_of[chunk], document_of[chunk], strict=True)
             rows = [self.tokens.join(asked[q], told[d]) for q, d in halves]
-            yield chunk, self.forward_rows(rows).cpu()
+            yield chunk, self._logits(network, rows).cpu()
 
     def _tokenised(
         self, texts: Sequence[str], wanted: Pairs, role: Role

@@ -16,7 +16,8 @@ from nearfar.model.locate import locate
 from nearfar.model.microbatches import micro_batches, pad
 from nearfar.model.network import Dense, TextNetwork
 from nearfar.model.pooling import POOLINGS
-from nearfar.model.precision import Precision, choose_device, choose_precision, without_gradients
+from nearfar.model.precision import Precision, choose_device, choose_precision
+from nearfar.model.rounded import Rounded, looking
 from nearfar.model.space import EmbeddingSpace
 from nearfar.model.tokens import TextToTokens
 from nearfar.model.transformer import places, quiet, read_transformer
@@ -52,6 +53,7 @@ class TextEncoder:
     tokens: TextToTokens
     precision: torch.dtype
     _space: tuple[tuple[Any, ...], EmbeddingSpace] | None = field(default=None, repr=False)
+    _rounded: Rounded = field(default_factory=Rounded, repr=False, compare=False)
 
     @classmethod
     def load(cls, name: str | Path, settings: TextSettings | None = None) -> "TextEncoder":
@@ -123,13 +125,13 @@ class TextEncoder:
         """
         vectors = torch.empty(len(contents), self.network.dim)
         done = 0
-        with without_gradients(self.network, self.precision):
+        with looking(self.network, self.precision, self._rounded) as network:
             for start, rows in self._tokenised(contents, role):
                 for chunk in self._chunks(rows):
                     ids, real = pad(
                         [rows[row] for row in chunk], self.tokens.pad_id, self.tokens.max_tokens
                     )
-                    found = self.network(ids.to(self.device), real.to(self.device))
+                    found = network(ids.to(self.device), real.to(self.device))
                     vectors[torch.from_numpy(chunk) + start] = found.cpu()
                     done += len(chunk)
                     progress(f"encoding {role} texts", done, len(contents))
