@@ -13,7 +13,7 @@ from rerank_twins import Row
 from torch import Tensor
 
 from nearfar.losses import Edges
-from nearfar.losses.reranking import RERANKING_LOSSES
+from nearfar.losses.reranking import RERANKING_LOSSES, RerankingLossSettings
 
 Case = tuple[str, dict[str, object]]
 Ranking = tuple[list[Row], list[tuple[int, int]]]
@@ -35,8 +35,23 @@ def value(case: Case, scores: Tensor, edges: Edges) -> Tensor:
 
 def slow(case: Case, ranking: Ranking) -> float:
     name, options = case
-    found: float = getattr(rerank_twins, name)(ranking[0], excluded=ranking[1], **options)
+    # What is excluded from being pulled or pushed has a place in a teacher's order.
+    excluded = [] if asks_teacher(case) else ranking[1]
+    found: float = getattr(rerank_twins, name)(ranking[0], excluded=excluded, **options)
     return found
+
+
+def asks_teacher(case: Case) -> bool:
+    return RerankingLossSettings(name=case[0], options=case[1]).needs_teacher
+
+
+def unscored(case: Case, ranking: Ranking) -> list[Row]:
+    """The rows, where excluded ones have no teacher's score either if the loss asks for it."""
+    rows, excluded = ranking
+    if not asks_teacher(case):
+        return rows
+    return [row._replace(teacher=math.nan) if (row.query, row.document) in excluded else row
+            for row in rows]  # fmt: skip
 
 
 def test_the_cases_try_every_option_of_every_loss() -> None:
@@ -123,15 +138,16 @@ def test_queries_and_documents_may_have_other_rows(case: Case, ranking: Ranking)
 @settings(max_examples=8, deadline=None)
 @given(ranking=rankings())
 def test_an_excluded_edge_counts_for_nothing(case: Case, ranking: Ranking) -> None:
-    rows, excluded = ranking
+    excluded = ranking[1]
     assume(excluded)
+    rows = unscored(case, ranking)
     scores, edges = scored(rows, excluded)
     one = value(case, scores.requires_grad_(), edges)
     (slope,) = torch.autograd.grad(one, scores)
     left = [row for row in rows if (row.query, row.document) not in excluded]
     assert one.item() == loss(case, *scored(left)).item()
     absurd = [
-        row._replace(score=math.nan, grade=3.0, teacher=1e9)
+        row._replace(score=math.nan, grade=3.0, teacher=math.nan if asks_teacher(case) else 1e9)
         if (row.query, row.document) in excluded
         else row
         for row in rows
@@ -222,5 +238,7 @@ def test_another_number_of_scores_is_refused(case: Case, shape: tuple[int, ...])
 
 @every_loss
 def test_a_batch_of_excluded_pairs_alone_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="no judged pair"):
-        RERANKING_LOSSES[name](*scored(rows_of(([1, 0], [0, 0])), [(0, 0), (0, 1)]))
+    excluded = [(0, 0), (0, 1)]
+    rows = unscored((name, {}), (rows_of(([1, 0], [0, 0])), excluded))
+    with pytest.raises(ValueError, match=r"no judged pair|no edge with a teacher's score"):
+        RERANKING_LOSSES[name](*scored(rows, excluded))

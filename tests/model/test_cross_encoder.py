@@ -173,7 +173,7 @@ def test_a_weight_is_rounded_once_however_many_chunks_there_are(
         with _Roundings() as roundings:
             model.score_pairs(QUERIES, DOCUMENTS, PAIRS)
         counts.append(roundings.count)
-    assert counts == [13, 13]  # six of each layer, and the pooler's
+    assert counts == [14, 14]  # six of each layer, the pooler's, and the table of positions
 
 
 def test_a_logit_is_no_bfloat16(folder: Path) -> None:

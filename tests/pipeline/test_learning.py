@@ -79,7 +79,7 @@ def test_an_encoder_becomes_a_reranker_on_the_command_line(
 ) -> None:
     base = tiny_bert(tmp_path / "bert")
     command = [
-        "train", dataset.folder, tmp_path / "run", "--model", base, "--reranker",
+        "train", dataset.folder, tmp_path / "run", "--model", base, "--cross-encoder",
         "--set", "training.epochs=3", "--set", "training.pairs_per_step=8",
         "--set", "reranking_loss.name=listwise_softmax", "--set", "training.checks=2",
     ]  # fmt: skip

@@ -89,7 +89,7 @@ def test_the_encoder_goes_on_from_its_first_training_by_the_scores(
     assert facts["base_space"] == first.space.fingerprint
     assert found.model.parent.name == stages["distil"]
     assert [task["loss"]["name"] for task in facts["tasks"]] == ["listwise_kl", "infonce"]
-    assert [task["weight"] for task in facts["tasks"]] == [1.0, 0.5]
+    assert [task["of_first"] for task in facts["tasks"]] == [None, 0.5]
     cross = load_reranker(found.home / stages["cross-encoder"] / "model")
     scored = Dataset.open(found.home / stages["teach"] / "dataset")
     (parent,) = scored.manifest["parents"]

@@ -81,8 +81,9 @@ def test_gradients_are_those_of_the_plain_model(
 ) -> None:  # fmt: skip
     loss = RerankingLossSettings(name=name)
     course, learner, batch = first(
-        cross, judged, tmp_path / "run", loss, tokens_per_chunk=chunk, memory_mb=memory
-    )
+        cross, judged, tmp_path / "run", loss, tokens_per_chunk=chunk, memory_mb=memory,
+        strangers_per_query=0,
+    )  # fmt: skip
     learned = learner.learn(0, (0, 0, 1), batch, course.stores[0])
 
     # The whole of it without any of our code but the loss: texts, tokenizer, model, one batch.
@@ -120,7 +121,7 @@ def go(cross_folder: Path, judged: Dataset) -> Callable[..., TrainingResult]:
 def test_it_learns_to_put_the_answer_first_and_is_saved_whole(
     go: Callable[..., TrainingResult], judged: Dataset, tmp_path: Path
 ) -> None:
-    result = go(tmp_path / "run", epochs=12)
+    result = go(tmp_path / "run", epochs=12, strangers_per_query=0)  # all answers look alike
     rows = map(json.loads, (tmp_path / "run" / "log.jsonl").read_text().splitlines())
     steps = [row for row in rows if row["kind"] == "step"]
     assert steps[-1]["loss"] < 0.3 * steps[0]["loss"]
@@ -181,13 +182,15 @@ def test_a_stranger_is_neither_known_nor_excluded_nor_there_twice() -> None:
         assert torch.bincount(found.query[7:]).tolist() == [3] * 6
 
 
-def test_a_reranker_with_judged_negatives_reads_no_strangers_unless_told(
+def test_strangers_fill_up_what_judged_negatives_leave_open_unless_told(
     cross: CrossEncoder, judged: Dataset, tmp_path: Path
 ) -> None:
-    _, _, plain = first(cross, judged, tmp_path / "a", LOSS)
-    _, _, more = first(cross, judged, tmp_path / "b", LOSS, strangers_per_query=2)
-    assert len(plain.edges.query) == 24
-    assert len(more.edges.query) == 40
+    _, _, plain = first(cross, judged, tmp_path / "a", LOSS, strangers_per_query=0)
+    _, _, more = first(cross, judged, tmp_path / "b", LOSS, strangers_per_query=1)
+    _, _, filled = first(cross, judged, tmp_path / "c", LOSS)
+    assert [len(one.edges.query) for one in (plain, more, filled)] == [24, 32, 40]
+    wrong = filled.edges.grade == 0
+    assert torch.bincount(filled.edges.query[wrong]).tolist() == [4] * 8
 
 
 def test_a_loss_of_the_other_kind_is_refused(
@@ -210,12 +213,14 @@ def test_what_scores_show_is_counted_pair_by_pair() -> None:
     assert found["chance_loss"] == pytest.approx((np.log(3) + np.log(2) + 0) / 3)
 
 
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 def test_with_adapters_the_head_learns_whole(
     go: Callable[..., TrainingResult], cross: CrossEncoder, tmp_path: Path
 ) -> None:
     pytest.importorskip("peft")
     before = {name: w.clone() for name, w in cross.network.transformer.state_dict().items()}
-    result = go(tmp_path / "run", epochs=4, lora=Lora(rank=2, alpha=4))
+    lora = Lora(rank=2, alpha=4)
+    result = go(tmp_path / "run", epochs=4, strangers_per_query=0, lora=lora)
     after = CrossEncoder.load(result.model).network.transformer.state_dict()
     assert after.keys() == before.keys()
     moved = {name for name, weight in after.items() if not torch.equal(weight, before[name])}

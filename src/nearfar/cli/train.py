@@ -19,23 +19,23 @@ def train(
         ),
     ] = None,
     max_tokens: MaxTokens = None,
-    reranker: Annotated[
+    cross_encoder: Annotated[
         bool,
-        typer.Option(
-            "--reranker", help="Train a cross-encoder: it reads query and document together."
-        ),
+        typer.Option("--cross-encoder", help="Train a reranker: query and document together."),
     ] = False,
 ) -> None:
     """Fine-tune a model on the train split; called again, it goes on where it stopped.
 
-    With --reranker an encoder gets a new head, and a cross-encoder is trained further. Its
+    With --cross-encoder an encoder gets a new head, and a cross-encoder is trained further. Its
     negatives are judged ones (`nearfar mine`), four a query, or else documents of other queries.
 
     Several processes train one model together: `torchrun --nproc-per-node 2 -m nearfar train ...`
     """
     from nearfar.cli.talking import bars, say, stoppable
     from nearfar.data.dataset import Dataset
+    from nearfar.model.cross_encoder import CrossEncoder, CrossSettings
     from nearfar.model.precision import choose_device
+    from nearfar.model.text import TextEncoder, TextSettings
     from nearfar.pipeline.learning import learn, learn_to_rerank
     from nearfar.pipeline.recipe import free_settings
     from nearfar.pipeline.talk import best_of
@@ -46,8 +46,13 @@ def train(
     taught = Dataset.open(dataset)
     with ranks.together(choose_device()), bars() as progress, stoppable() as stop:
         hooks = Hooks(progress=progress, stop=stop, say=progress.say)
-        work = learn_to_rerank if reranker else learn
-        found = work(model, taught, folder, chosen, hooks, max_tokens=max_tokens)
+        if cross_encoder:
+            fresh = CrossSettings(max_tokens=max_tokens, new_head=None, seed=chosen.training.seed)
+            cross = CrossEncoder.load(model, fresh)
+            found = learn_to_rerank(cross, taught, folder, chosen, hooks)
+        else:
+            encoder = TextEncoder.load(model, TextSettings(max_tokens=max_tokens))
+            found = learn(encoder, taught, folder, chosen, hooks)
         if ranks.rank() > 0:  # the first process speaks for all
             return
     for role, count in found.truncated.items():

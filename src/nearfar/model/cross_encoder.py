@@ -50,6 +50,7 @@ class CrossSettings:
     precision: Precision = "auto"
     device: str = "auto"
     revision: str | None = None
+    sha256: str | None = None  # what the weight file must be
     # Whether to draw a head for an encoder that has none, to be trained; None: where it has none.
     new_head: bool | None = False
     seed: int = 0  # of the new head
@@ -67,6 +68,7 @@ class CrossEncoder:
     tokens: PairTokens
     precision: torch.dtype
     activation: str  # what sentence-transformers is told to put around the logit
+    drawn: bool = False  # whether its head was new when it was loaded
     _named: tuple[tuple[Any, ...], str] | None = field(default=None, repr=False)
     _rounded: Rounded = field(default_factory=Rounded, repr=False, compare=False)
 
@@ -84,11 +86,14 @@ class CrossEncoder:
             BadSetting: a setting does not fit the model.
         """
         settings = settings or CrossSettings()
-        folder = locate(str(name), revision=settings.revision)
+        folder = locate(str(name), revision=settings.revision, sha256=settings.sha256)
         device = choose_device(settings.device)
         layout = read_cross_layout(folder)
+        drawn = bool(settings.new_head)
         if settings.new_head is None:
-            transformer, tokenizer = read_with_any_head(layout.transformer, seed=settings.seed)
+            transformer, tokenizer, drawn = read_with_any_head(
+                layout.transformer, seed=settings.seed
+            )
         elif settings.new_head:
             transformer, tokenizer = read_with_new_head(layout.transformer, seed=settings.seed)
         else:
@@ -115,7 +120,7 @@ class CrossEncoder:
             )
         precision = choose_precision(settings.precision, device)
         network = PairNetwork(transformer, tokenizer).to(device)
-        encoder = cls(network, tokens, precision, layout.activation)
+        encoder = cls(network, tokens, precision, layout.activation, drawn)
         encoder.freeze()
         return encoder
 
@@ -136,12 +141,12 @@ class CrossEncoder:
     def thaw(self) -> None:
         """Let the weights learn; until they are frozen again they are hashed for each name."""
         self.network.requires_grad_(True)
-        self._named = None
+        self._named, self._rounded = None, Rounded()
 
     def freeze(self) -> None:
         """Let the weights be: from now on the model has one name."""
         self.network.eval().requires_grad_(False)
-        self._named = None
+        self._named, self._rounded = None, Rounded()
 
     def score(self, query: str, documents: Sequence[str]) -> Float[Tensor, " N"]:
         """Return one logit per document, in the order given: the higher, the better the answer."""

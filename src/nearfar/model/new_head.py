@@ -61,16 +61,19 @@ def read_with_new_head(
 
 def read_with_any_head(
     folder: Path, *, seed: int
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Read a checkpoint with its trained head, or with a new one where it has none.
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, bool]:
+    """Read a checkpoint with its trained head, or with a new one; say whether it is new.
+
+    A head is new where the checkpoint has none, and where it has one of more labels than two.
 
     Raises:
         BadModel: files are damaged or missing.
     """
-    try:
-        return read_with_head(folder)
-    except BadModel:
-        return read_with_new_head(folder, seed=seed)
+    reader = _Reader()
+    transformer, tokenizer = read_transformer(folder, reader)
+    if not reader.drawn and int(transformer.config.num_labels or 0) in (1, 2):
+        return transformer, tokenizer, False
+    return *read_with_new_head(folder, seed=seed), True
 
 
 class _Reader:

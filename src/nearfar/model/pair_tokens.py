@@ -15,10 +15,9 @@ from transformers import PreTrainedTokenizerBase
 
 from nearfar.errors import BadModel
 from nearfar.fingerprint import canonical_json
-from nearfar.model.tokens import TextToTokens, Tokens
+from nearfar.model.tokens import TEXTS_AT_ONCE, TextToTokens, Tokens
 from nearfar.records import Role
 
-_TEXTS_AT_ONCE = 256  # a tokenizer keeps some hundred bytes a token until all are done
 Ids = npt.NDArray[np.int32]
 Lengths = npt.NDArray[np.int64]
 _Texts = TypeVar("_Texts", list[int], Ids)
@@ -71,8 +70,8 @@ class PairTokens(TextToTokens):
         texts = self._prompted(contents, role)
         rows: list[list[int]] = []
         truncated: list[bool] = []
-        for start in range(0, len(texts), _TEXTS_AT_ONCE):
-            whole = self._whole(texts[start : start + _TEXTS_AT_ONCE])
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            whole = self._whole(texts[start : start + TEXTS_AT_ONCE])
             rows += [_cut(row, self.room, self.template.cuts_left) for row in whole]
             truncated += [len(row) > self.room for row in whole]
         return Tokens(rows, truncated)

@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from nearfar.memory import give_back_memory
 from nearfar.progress import Progress
 
 TOKENS_PER_CHUNK = {"cpu": 2_048, "cuda": 65_536}
-_PAIRS_PER_BLOCK = 8_192  # sorted by length together: their tokens alone are in memory
+_PAIRS_PER_BLOCK = 4_096  # sorted by length together: their tokens alone are in memory
 
 Pairs = npt.NDArray[np.int64]  # (P, 2): places of a query and of a document
 Scored = Iterator[tuple[Pairs, Float[Tensor, " b"]]]  # rows of a block, and their scores
@@ -46,4 +47,6 @@ def score_in_blocks(
             scores[torch.from_numpy(some[rows])] = found
             done += len(rows)
             progress("scoring pairs", done, len(pairs))
+        if len(some) == _PAIRS_PER_BLOCK:  # it takes longer than a few pairs do
+            give_back_memory()  # chunks of all sizes leave gaps that add up
     return scores

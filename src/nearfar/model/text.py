@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from nearfar.errors import BadModel, BadSetting
+from nearfar.memory import give_back_memory
 from nearfar.model.layout import Layout, read_layout, write_layout
 from nearfar.model.locate import locate
 from nearfar.model.microbatches import micro_batches, pad
@@ -21,6 +22,7 @@ from nearfar.model.rounded import Rounded, looking
 from nearfar.model.space import EmbeddingSpace
 from nearfar.model.tokens import TextToTokens
 from nearfar.model.transformer import places, quiet, read_transformer
+from nearfar.model.weights import weights_state
 from nearfar.progress import Progress, silent
 from nearfar.records import Role
 
@@ -94,12 +96,9 @@ class TextEncoder:
     @property
     def space(self) -> EmbeddingSpace:
         """The space its vectors live in; it changes when, and only when, something moves them."""
-        # Weights that may learn are hashed each time: fused optimisers change them unseen.
-        if any(weight.requires_grad for weight in self.network.parameters()):
+        weights = weights_state(self.network)
+        if weights is None:  # they may learn: hashed each time
             return self._describe()
-        # Any other change in place raises the version of a tensor, or puts another in its
-        # place; only a write through `.data` into frozen weights goes unseen.
-        weights = [(w.data_ptr(), w._version) for w in self.network.state_dict().values()]
         state = (self.tokens, self.network.pooling, self.network.normalised, weights)
         if self._space is None or self._space[0] != state:
             self._space = (state, self._describe())
@@ -108,12 +107,12 @@ class TextEncoder:
     def thaw(self) -> None:
         """Let the weights learn; until they are frozen again their space is hashed each time."""
         self.network.requires_grad_(True)
-        self._space = None
+        self._space, self._rounded = None, Rounded()
 
     def freeze(self) -> None:
         """Let the weights be: from now on they have one space."""
         self.network.eval().requires_grad_(False)
-        self._space = None
+        self._space, self._rounded = None, Rounded()
 
     def encode(
         self, contents: Sequence[str], role: Role, *, progress: Progress = silent
@@ -135,6 +134,8 @@ class TextEncoder:
                     vectors[torch.from_numpy(chunk) + start] = found.cpu()
                     done += len(chunk)
                     progress(f"encoding {role} texts", done, len(contents))
+                if len(rows) == _TEXTS_PER_TOKENISATION:  # it takes longer than a few texts do
+                    give_back_memory()  # chunks of all sizes leave gaps that add up
         return vectors
 
     def save(self, folder: Path) -> None:

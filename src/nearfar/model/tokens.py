@@ -10,6 +10,8 @@ from transformers import PreTrainedTokenizerBase
 from nearfar.fingerprint import canonical_json
 from nearfar.records import Role
 
+TEXTS_AT_ONCE = 256  # a tokenizer keeps some hundred bytes a token until all are done
+
 # What these become betrays case folding, accents, scripts, numbers, spaces and special tokens.
 _PROBES = (
     "Hello, World! don't re-run it",
@@ -56,17 +58,18 @@ class TextToTokens:
         Raises:
             ValueError: one text came instead of a list of texts.
         """
-        if not contents:
-            return Tokens([], [])
-        found = self._tokenise(self._prompted(contents, role))
-        rows = [row or [self.pad_id] for row in found["input_ids"]]
-        if found.encodings is not None:
-            return Tokens(rows, [bool(encoding.overflowing) for encoding in found.encodings])
-        # A tokenizer in plain Python does not tell: full rows are counted without the limit.
-        full = [i for i, row in enumerate(rows) if len(row) >= self.max_tokens]
-        lengths = self.count([contents[i] for i in full], role)
-        cut = {i for i, length in zip(full, lengths, strict=True) if length > self.max_tokens}
-        return Tokens(rows, [i in cut for i in range(len(rows))])
+        texts = self._prompted(contents, role)
+        rows: list[list[int]] = []
+        truncated: list[bool] = []
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            found = self._tokenise(texts[start : start + TEXTS_AT_ONCE])
+            some = [row or [self.pad_id] for row in found["input_ids"]]
+            rows += some
+            if found.encodings is not None:
+                truncated += [bool(encoding.overflowing) for encoding in found.encodings]
+            else:
+                truncated += self._truncated(some, contents[start : start + TEXTS_AT_ONCE], role)
+        return Tokens(rows, truncated)
 
     def count(self, contents: Sequence[str], role: Role) -> list[int]:
         """Return how many tokens each content has, without the limit."""
@@ -84,6 +87,15 @@ class TextToTokens:
         own = [" ".join(words).swapcase(), "  ".join(f"{word}\u0301" for word in words)]
         facts = {"vocabulary": vocabulary, "probes": self._whole([*_PROBES, *own])}
         return hashlib.sha256(canonical_json(facts).encode()).hexdigest()
+
+    def _truncated(
+        self, rows: Sequence[Sequence[int]], contents: Sequence[str], role: Role
+    ) -> list[bool]:
+        """Count full rows without the limit: a tokenizer in plain Python does not tell."""
+        full = [i for i, row in enumerate(rows) if len(row) >= self.max_tokens]
+        lengths = self.count([contents[i] for i in full], role)
+        cut = {i for i, length in zip(full, lengths, strict=True) if length > self.max_tokens}
+        return [i in cut for i in range(len(rows))]
 
     def _prompted(self, contents: Sequence[str], role: Role) -> list[str]:
         if isinstance(contents, str):

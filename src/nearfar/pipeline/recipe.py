@@ -40,8 +40,8 @@ class Reranking(CrossSettings):
     base: str  # a folder, package:NAME, or the id of a model on the hub
 
     def __post_init__(self) -> None:
-        require(not self.new_head, "reranker.new_head", "false: an untrained head scores by chance",
-                self.new_head)  # fmt: skip
+        expected = "false: an untrained head scores by chance"
+        require(self.new_head is False, "reranker.new_head", expected, self.new_head)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +72,13 @@ class Also:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CrossTraining:
-    """A cross-encoder, trained on what the encoder learns from, negatives included."""
+class CrossTraining(CrossSettings):
+    """A cross-encoder, trained on the recipe's own dataset, negatives included."""
 
-    base: str | None = None  # a reranker, or an encoder that gets a new head; None: the model's
-    max_tokens: int | None = None
+    # A reranker, or an encoder that gets a new head. None: the model's, with its revision, SHA-256,
+    # precision and device.
+    base: str | None = None
+    new_head: bool | None = None
     training: Training = field(default_factory=Training)
     candidates: tuple[int, ...] = ()  # of a query, to be measured with it too; empty: not measured
 
@@ -112,7 +114,7 @@ class FreeSettings:
     teacher: Model | None = None  # for losses that look at another model's vectors
     also: tuple[Also, ...] = ()  # datasets that are learned from in the same run
     loss: LossSettings = field(default_factory=LossSettings)
-    # Of a cross-encoder: trained by `nearfar train --reranker`, or as a stage of a recipe.
+    # Of a cross-encoder: trained by `nearfar train --cross-encoder`, or as a stage of a recipe.
     reranking_loss: RerankingLossSettings = field(default_factory=RerankingLossSettings)
     training: Training = field(default_factory=Training)
     evaluation: Evaluation = field(default_factory=Evaluation)

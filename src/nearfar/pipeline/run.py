@@ -16,12 +16,11 @@ from nearfar.data.findings import CheckReport
 from nearfar.data.importing import import_source
 from nearfar.files import whole_file
 from nearfar.mining.negatives import mine_negatives
-from nearfar.model.rerankers import load_reranker
 from nearfar.model.text import TextEncoder, TextSettings
-from nearfar.pipeline.evaluating import SecondStage, dev_check, evaluate_into
+from nearfar.pipeline.evaluating import dev_check, evaluate_into
 from nearfar.pipeline.recipe import Recipe
 from nearfar.pipeline.remembering import Remembering
-from nearfar.pipeline.second_half import SecondHalf
+from nearfar.pipeline.second_half import SecondHalf, checks_of
 from nearfar.pipeline.source import identity
 from nearfar.pipeline.stage import Stage, stage
 from nearfar.pipeline.talk import Talk, best_of
@@ -82,7 +81,7 @@ class _Walk:
             taught = self.mine(dataset, miner, number)
             model = self.train(dataset, taught, number)
         cross = self.cross_encoder(dataset, taught)
-        model = self.distil(dataset, taught, TextEncoder.load(model, machine), model, cross)
+        model = self.distil(dataset, taught, machine, model, cross)
         tuned = TextEncoder.load(model, machine)
         remembering = Remembering(tuned)  # evaluation and index need the same documents
         report = self.evaluate(dataset, base, remembering, cross)
@@ -158,16 +157,10 @@ class _Walk:
         facts = {
             "taught": taught.digest,
             "dev": dataset.digest,
-            "checks": {name: getattr(recipe.evaluation, name)
-                       for name in ("dev_queries", "dev_documents")},
+            "checks": checks_of(recipe),
             "space": learner.space.fingerprint,
             "precision": str(learner.precision),
-            "loss": asdict(recipe.loss),
-            "teacher": None if recipe.teacher is None else asdict(recipe.teacher),
-            "also": [
-                asdict(also) | {"digest": Dataset.open(self.recipe_folder / also.dataset).digest}
-                for also in recipe.also
-            ],
+            **self._learned(),
             "training": asdict(recipe.training),
         }  # fmt: skip
         tasks = tasks_of(taught, recipe, self.recipe_folder)
@@ -180,29 +173,41 @@ class _Walk:
         return None if chosen is None else self._second.cross_encoder(chosen, dataset, taught)
 
     def distil(
-        self, dataset: Dataset, taught: Dataset, learner: TextEncoder, model: Path,
+        self, dataset: Dataset, taught: Dataset, machine: TextSettings, model: Path,
         cross: Path | None,
     ) -> Path:  # fmt: skip
         """Return a model that went on from the last one by a teacher's scores, or that one."""
         chosen = self.recipe.distillation
         if chosen is None:
             return model
-        teacher = self._second.teacher(chosen, cross)
-        scored = self._second.teach(chosen, teacher, learner, taught)
+        learner = TextEncoder.load(model, machine)
+        scored = self._second.scored(chosen, cross, learner, taught)
         facts = {
             "taught": scored.digest,
             "dev": dataset.digest,
+            "checks": checks_of(self.recipe),
             "space": learner.space.fingerprint,
             "precision": str(learner.precision),
-            "loss": asdict(self.recipe.loss),
-            "distillation": asdict(chosen),
+            **self._learned(),
+            "distillation": [asdict(chosen.loss), chosen.contrastive_weight],
+            "training": asdict(chosen.training),
         }
-        tasks = distilling_tasks(scored, self.recipe, chosen)
+        tasks = distilling_tasks(scored, self.recipe, chosen, self.recipe_folder)
         return self._train("distil", facts, dataset, learner, tasks, chosen.training)
 
     @property
     def _second(self) -> SecondHalf:
-        return SecondHalf(self.recipe, self.talk, self._stage)
+        return SecondHalf(self.recipe, self.talk, self._stage, self.home)
+
+    def _learned(self) -> dict[str, Any]:
+        """Return what a training learns by, and from whom else."""
+        recipe = self.recipe
+        also = [
+            asdict(one) | {"digest": Dataset.open(self.recipe_folder / one.dataset).digest}
+            for one in recipe.also
+        ]
+        teacher = None if recipe.teacher is None else asdict(recipe.teacher)
+        return {"loss": asdict(recipe.loss), "teacher": teacher, "also": also}
 
     def _train(
         self, name: str, facts: Mapping[str, Any], dataset: Dataset, learner: TextEncoder,
@@ -224,7 +229,7 @@ class _Walk:
     def evaluate(
         self, dataset: Dataset, base: TextEncoder, tuned: Remembering, cross: Path | None
     ) -> Path:
-        second = self._second_stage(cross)
+        second = self._second.measured(cross)
         facts: dict[str, Any] = {"dataset": dataset.digest, "base": base.space.fingerprint,
                  "tuned": tuned.space.fingerprint,
                  "evaluation": asdict(self.recipe.evaluation)}  # fmt: skip
@@ -244,12 +249,6 @@ class _Walk:
                     progress=self.talk.progress,
                 )
         return work.folder
-
-    def _second_stage(self, cross: Path | None) -> SecondStage | None:
-        chosen = self.recipe.cross_encoder
-        if chosen is None or cross is None or not chosen.candidates:
-            return None
-        return SecondStage(reranker=load_reranker(cross), candidates=chosen.candidates)
 
     def index(self, dataset: Dataset, tuned: Remembering) -> Path:
         facts = {"dataset": dataset.digest, "space": tuned.space.fingerprint,

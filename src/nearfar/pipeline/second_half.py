@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from nearfar.data.dataset import Dataset
-from nearfar.model.reranker import Reranker
+from nearfar.model.cross_encoder import CrossEncoder, CrossSettings
 from nearfar.model.rerankers import load_reranker
 from nearfar.model.text import TextEncoder
+from nearfar.pipeline.evaluating import SecondStage
 from nearfar.pipeline.learning import learn_to_rerank
 from nearfar.pipeline.recipe import CrossTraining, Distillation, Recipe
 from nearfar.pipeline.stage import Stage
@@ -24,6 +25,7 @@ class SecondHalf:
     recipe: Recipe
     talk: Talk
     stage: Callable[[str, Mapping[str, Any]], Stage]
+    home: Path  # scores are kept there for other settings too
 
     def cross_encoder(self, chosen: CrossTraining, dataset: Dataset, taught: Dataset) -> Path:
         """Return a cross-encoder trained on a dataset, and checked on the dev split.
@@ -34,52 +36,54 @@ class SecondHalf:
             taught: with negatives, if any were mined.
         """
         recipe = self.recipe
-        base = chosen.base or recipe.model.base
-        evaluation = recipe.evaluation
+        model = self._begin(chosen)
         facts = {
             "taught": taught.digest,
             "dev": dataset.digest,
-            "checks": [evaluation.dev_queries, evaluation.dev_documents, evaluation.dev_candidates],
-            "base": base,
+            "checks": checks_of(recipe),
+            "base": model.fingerprint,
+            "precision": str(model.precision),
             "loss": asdict(recipe.reranking_loss),
-            "chosen": asdict(chosen) | {"candidates": ()},  # which are only measured
+            "training": asdict(chosen.training),
         }
         work = self.stage("cross-encoder", facts)
         if not work.done:
             with work.work() as result, self.talk.stoppable() as stop:
                 settings = replace(recipe, training=chosen.training)
                 hooks = Hooks(progress=self.talk.progress, stop=stop, say=self.talk.say)
-                found = learn_to_rerank(
-                    base, taught, work.folder, settings, hooks,
-                    max_tokens=chosen.max_tokens,
-                )  # fmt: skip
+                found = learn_to_rerank(model, taught, work.folder, settings, hooks)
                 result |= {"steps": found.steps, "best_step": found.best_step}
             self.talk.say(best_of(work.result["best_step"], work.result["steps"]))
         return work.folder / "model"
 
-    def teacher(self, chosen: Distillation, cross: Path | None) -> Reranker:
-        """Return who scores."""
-        if chosen.reranker is not None:
-            return load_reranker(chosen.reranker.base, chosen.reranker)
-        assert cross is not None  # the recipe has checked it
-        return load_reranker(cross)
-
-    def teach(
-        self, chosen: Distillation, teacher: Reranker, encoder: TextEncoder, taught: Dataset
+    def scored(
+        self, chosen: Distillation, cross: Path | None, encoder: TextEncoder, taught: Dataset
     ) -> Dataset:
-        """Return a dataset with the teacher's scores, and with candidates of the encoder."""
+        """Return a dataset with a teacher's scores, and with candidates of the encoder.
+
+        The teacher is loaded here, and gone when this returns: what learns needs its room.
+        """
+        own = chosen.reranker
+        assert own is not None or cross is not None  # the recipe has checked it
+        teacher = (
+            load_reranker(cross or "", self._machine)
+            if own is None
+            else load_reranker(own.base, own)
+        )
+        teaching = asdict(chosen.teaching)
+        teaching.pop("pairs_per_block")  # moves nothing
         facts = {
             "dataset": taught.digest,
             "teacher": teacher.fingerprint,
             "space": encoder.space.fingerprint if chosen.candidates else None,
-            "teaching": asdict(chosen.teaching),
+            "teaching": teaching,
         }
         work = self.stage("teach", facts)
         folder = work.folder / "dataset"
         if not work.done:
             with work.work() as result, self.talk.stoppable() as stop:
                 run = Run(
-                    cache=work.folder / "scores",
+                    cache=self.home / "scores",
                     encoder=encoder if chosen.candidates else None,
                     progress=self.talk.progress,
                     stop=stop,
@@ -89,3 +93,36 @@ class SecondHalf:
                 result |= {"pairs": found.pairs, "became": dict(found.became)}
             self.talk.say(f"{found.pairs:,} pairs scored for {found.queries:,} queries")
         return Dataset.open(folder)
+
+    def measured(self, cross: Path | None) -> SecondStage | None:
+        """Return the second stage of search, if the recipe wants it measured."""
+        chosen = self.recipe.cross_encoder
+        if chosen is None or cross is None or not chosen.candidates:
+            return None
+        reranker = load_reranker(cross, self._machine)
+        return SecondStage(reranker=reranker, candidates=chosen.candidates)
+
+    @property
+    def _machine(self) -> CrossSettings:
+        asked = self.recipe.model
+        return CrossSettings(precision=asked.precision, device=asked.device)
+
+    def _begin(self, chosen: CrossTraining) -> CrossEncoder:
+        """Load what is to be trained."""
+        chosen = replace(chosen, seed=chosen.training.seed)
+        if chosen.base is not None:
+            return CrossEncoder.load(chosen.base, chosen)
+        own = self.recipe.model
+        return CrossEncoder.load(
+            own.base,
+            replace(
+                chosen, revision=own.revision, sha256=own.sha256, precision=own.precision,
+                device=own.device,
+            ),
+        )  # fmt: skip
+
+
+def checks_of(recipe: Recipe) -> dict[str, int]:
+    """Return what decides which weights of a training are the best."""
+    names = ("dev_queries", "dev_documents", "dev_candidates")
+    return {name: getattr(recipe.evaluation, name) for name in names}

@@ -1,5 +1,6 @@
 """What a recipe's run learns from, and whom its miner asks."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from nearfar.data.dataset import Dataset
@@ -40,12 +41,18 @@ def tasks_of(dataset: Dataset, settings: FreeSettings, folder: Path) -> list[Tas
     return [own, *others]
 
 
-def distilling_tasks(dataset: Dataset, recipe: Recipe, chosen: Distillation) -> list[Task]:
-    """Return what an encoder learns from a dataset with a teacher's scores."""
+def distilling_tasks(
+    dataset: Dataset, recipe: Recipe, chosen: Distillation, folder: Path
+) -> list[Task]:
+    """Return what an encoder learns from a dataset with a teacher's scores.
+
+    Beside the scores, if anything else: the recipe's own loss, and its other datasets.
+    """
     scores = Task(dataset=dataset, loss=chosen.loss)
     if not chosen.contrastive_weight:
         return [scores]
-    return [scores, Task(dataset=dataset, loss=recipe.loss, weight=chosen.contrastive_weight)]
+    own, *others = tasks_of(dataset, recipe, folder)
+    return [scores, replace(own, of_first=chosen.contrastive_weight), *others]
 
 
 def reranking_tasks(dataset: Dataset, settings: FreeSettings) -> list[Task]:

@@ -10,6 +10,7 @@ import torch
 
 from nearfar.errors import BadSetting
 from nearfar.training.batch import Batch, make_batch
+from nearfar.training.known import Known
 from nearfar.training.order import Floats, Order
 from nearfar.training.settings import Training
 from nearfar.training.store import TokenStore
@@ -25,13 +26,14 @@ class Batches:
     store: TokenStore
     settings: Training
     every_judgment: bool = False  # judged negatives are drawn too, as pairs of their own
-    scored: bool = False  # so are pairs that a teacher scored and that are called neither
+    scored: bool = False  # each query with its scored documents: for losses of a teacher's lists
     pairs_per_step: int | None = None  # None: as the settings say
     groups: Ints | None = None  # of each row: batches hold queries of one group only
     difficulty: Floats | None = None  # of each known pair: the first pass leans to what is easy
     teacher: npt.NDArray[np.float32] | None = None  # vectors of the rows in another space
     negatives_unless_said: int = 1  # judged ones that join with a pair, where there are any
     strangers: int = 0  # unjudged documents of the batch that each query has as wrong answers
+    fill_up: bool = False  # strangers: as many as are lacking beside the judged ones
     _pairs: Ints = field(init=False, repr=False)  # which known pairs are drawn
     _order: Order = field(init=False, repr=False)
     _negatives_per_pair: int = field(init=False, repr=False)
@@ -40,10 +42,11 @@ class Batches:
 
     def __post_init__(self) -> None:
         known = self.store.known
-        drawn = ~np.isnan(known.grade) if self.every_judgment else known.grade > 0
-        if self.every_judgment and self.scored:
-            drawn |= ~np.isnan(known.score)
-        self._pairs = np.flatnonzero(drawn)
+        if self.scored:
+            self._pairs, self._may_join = _best_scored(known), ~np.isnan(known.score)
+        else:
+            drawn = ~np.isnan(known.grade) if self.every_judgment else known.grade > 0
+            self._pairs, self._may_join = np.flatnonzero(drawn), known.grade == 0
         together = self.settings.queries_per_document > 1 or self.groups is not None
         if self.difficulty is not None and together:
             raise BadSetting(
@@ -59,9 +62,6 @@ class Batches:
             seed=self.settings.seed,
         )
         asked = self.settings.negatives_per_pair
-        self._may_join = known.grade == 0
-        if self.scored:
-            self._may_join |= np.isnan(known.grade) & ~np.isnan(known.score)
         join = not self.every_judgment and bool(self._may_join.any())
         unless_said = self.negatives_unless_said if join else 0
         self._negatives_per_pair = unless_said if asked is None else asked
@@ -94,7 +94,7 @@ class Batches:
         batch = make_batch(self.store, queries, np.unique(documents), pairs=len(drawn))
         if self.strangers:
             dice = np.random.default_rng([self.settings.seed, step, 3])
-            batch = with_strangers(batch, self.strangers, dice)
+            batch = with_strangers(batch, self.strangers, dice, fill_up=self.fill_up)
         return batch if self.teacher is None else _taught(batch, self.teacher)
 
     def _negatives(self, drawn: Ints, step: int) -> Iterator[Ints]:
@@ -104,12 +104,23 @@ class Batches:
             return
         dice = np.random.default_rng([self.settings.seed, step, 1])
         progress = step / max(self.steps - 1, 1)
+        taken = set(drawn.tolist()) if self.scored else set()
         for query in known.query[drawn]:
             pairs = np.arange(known.starts[query], known.starts[query + 1])
             judged = pairs[self._may_join[pairs]]
+            judged = judged[[pair not in taken for pair in judged.tolist()]]
             if self.settings.negatives_order == "easy to hard":
                 judged = _window(judged[np.argsort(known.hardness[judged])], count, progress)
             yield known.document[dice.permutation(judged)[:count]]
+
+
+def _best_scored(known: Known) -> Ints:
+    """Return of each query that a teacher scored documents of the one with the highest score."""
+    order = np.lexsort((known.score, known.query))  # NaN last
+    order = order[~np.isnan(known.score[order])]
+    last = np.ones(len(order), dtype=bool)
+    last[:-1] = known.query[order][1:] != known.query[order][:-1]
+    return np.sort(order[last])
 
 
 def _window(judged: Ints, count: int, progress: float) -> Ints:

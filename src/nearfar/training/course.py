@@ -7,6 +7,7 @@ the step, so a run can go on anywhere at once.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,7 @@ from nearfar.training.store import ROLES, TokenStore, contents_of, open_store
 Ints = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
 _NEGATIVES = 4  # that a reranker reads with a pair, unless said
+_LIST = 8  # scored documents beside the best of a query, unless said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,7 @@ class Task:
     dataset: Dataset
     loss: LossSettings | RerankingLossSettings = field(default_factory=LossSettings)
     weight: float = 1.0  # of its batches: 2 means twice as many passes as the settings say
+    of_first: float | None = None  # else so many batches for one of the first task
     pairs_per_step: int | None = None  # None: as the settings say
     query_prompt: str | None = None  # None: the model's own
     document_prompt: str | None = None
@@ -73,6 +76,9 @@ class Course:
     def __post_init__(self) -> None:
         pairs = zip(self.tasks, self.batches, strict=True)
         counts = [max(round(task.weight * batches.steps), 1) for task, batches in pairs]
+        for place, one in enumerate(self.tasks):
+            if one.of_first is not None:
+                counts[place] = max(round(one.of_first * counts[0]), 1)
         order = np.repeat(np.arange(len(counts)), counts)
         np.random.default_rng([self.settings.seed, 2]).shuffle(order)
         order = order[: self.settings.max_steps]
@@ -117,11 +123,7 @@ def open_course(
             Batches(
                 store,
                 settings,
-                # A loss of single pairs learns from a 0 as from any grade; others find answers.
-                every_judgment=isinstance(task.loss, LossSettings) and task.loss.name in PAIRWISE,
-                scored=_learns_scores(task),
-                negatives_unless_said=1 if isinstance(task.loss, LossSettings) else _NEGATIVES,
-                strangers=_strangers(task, store, settings),
+                **_drawing(task, store, settings),
                 pairs_per_step=task.pairs_per_step,
                 difficulty=None if task.difficulty is None else task.difficulty(store),
                 groups=_groups(task.dataset, store, settings.together_by),
@@ -157,19 +159,21 @@ def teacher_vectors(
     return vectors
 
 
-def _learns_scores(task: Task) -> bool:
+def _drawing(task: Task, store: TokenStore, settings: Training) -> dict[str, Any]:
+    """Return which pairs batches draw, and what joins them, as the task's loss needs it."""
     if isinstance(task.loss, LossSettings):
-        return task.loss.name in SCORED
-    return task.loss.needs_teacher
-
-
-def _strangers(task: Task, store: TokenStore, settings: Training) -> int:
-    """Return how many a query of a reranker gets; to an encoder all of a batch are strangers."""
-    if isinstance(task.loss, LossSettings):
-        return 0
-    if settings.strangers_per_query is not None:
-        return settings.strangers_per_query
-    return 0 if (store.known.grade == 0).any() else _NEGATIVES
+        if task.loss.name in SCORED and store.scored:
+            return {"scored": True, "negatives_unless_said": _LIST}
+        # A loss of single pairs learns from a 0 as from any grade; others find answers.
+        return {"every_judgment": task.loss.name in PAIRWISE}
+    if task.loss.needs_teacher:
+        return {"scored": True, "negatives_unless_said": _LIST}
+    asked = settings.strangers_per_query
+    return {
+        "negatives_unless_said": _NEGATIVES,
+        "strangers": _NEGATIVES if asked is None else asked,
+        "fill_up": asked is None,
+    }
 
 
 def _groups(dataset: Dataset, store: TokenStore, field_name: str | None) -> Ints | None:

@@ -20,8 +20,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from nearfar.memory import give_back_memory
 from nearfar.training import ranks
-from nearfar.training.memory import give_back_memory
 
 Rows = npt.NDArray[np.int64]
 _CHUNKS_BETWEEN_TRIMS = 16

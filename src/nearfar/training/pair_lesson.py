@@ -78,5 +78,5 @@ def _readable(edges: Edges, scored: bool) -> Edges:
     """Return the edges that the loss can learn from: no other pair needs to be read."""
     some = edges.allowed
     if scored and edges.score is not None:
-        some = some | ~edges.score.isnan()
+        some = ~edges.score.isnan()
     return edges.only(some)

@@ -34,7 +34,7 @@ class Training:
     # Judged ones that join with it. None: as many as there are up to 1, for a reranker up to 4.
     negatives_per_pair: int | None = None
     # Documents of other queries of the batch that a reranker reads with each query, as wrong
-    # answers. None: 4 where the dataset has no judged negatives, else 0.
+    # answers. None: as many as make 4 wrong answers with the judged ones.
     strangers_per_query: int | None = None
     negatives_order: Literal["any", "easy to hard"] = "any"  # as time goes
     learning_rate: float = 5e-5  # at its highest

@@ -18,6 +18,7 @@ from typing import Any
 from nearfar.errors import BadFile, Diverged, RankLost, Stopped
 from nearfar.files import whole_folder
 from nearfar.fingerprint import fingerprint
+from nearfar.memory import give_back_memory, keep_memory
 from nearfar.progress import Progress, silent
 from nearfar.training import checkpoint, ranks
 from nearfar.training.checkpoint import Progressed
@@ -25,7 +26,6 @@ from nearfar.training.course import Course, Task, open_course
 from nearfar.training.diary import Diary, note_of, row_of
 from nearfar.training.learner import Learner
 from nearfar.training.lesson import Learned
-from nearfar.training.memory import give_back_memory, keep_memory
 from nearfar.training.settings import Training, learning_rate_at
 from nearfar.training.trainee import Trainee, described, name_of
 
@@ -43,6 +43,7 @@ class Hooks:
     progress: Progress = silent
     stop: Callable[[], bool] = field(default=lambda: False)  # asked after each step
     say: Callable[[str], None] = field(default=lambda sentence: None)  # told what goes wrong
+    base_counts: bool = True  # whether the weights before the first step may be the best
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +199,8 @@ class _Run:
             scores = dict(zip(scores, ranks.first_ones(list(scores.values())), strict=True))
             self.diary.write({"kind": "dev", "step": self.state.step, **scores})
             score = next(iter(scores.values()))
-            if self.state.best_score is None or score > self.state.best_score:
+            counts = self.state.step > 0 or self.hooks.base_counts
+            if counts and (self.state.best_score is None or score > self.state.best_score):
                 self.state = replace(self.state, best_step=self.state.step, best_score=score)
                 best = checkpoint.best_path(self.folder, self.state.step)
                 assert best is not None
@@ -252,6 +254,7 @@ class _Run:
                 "dataset": task.dataset.digest,
                 "loss": asdict(task.loss),
                 "weight": task.weight,
+                "of_first": task.of_first,
                 "pairs_per_step": task.pairs_per_step,
                 "prompts": [task.query_prompt, task.document_prompt],
                 "teacher": None if task.teacher is None else task.teacher.space.fingerprint,
