@@ -1,6 +1,6 @@
 """Run by a test in several processes at once: train, and now and then let one of them die.
 
-python several.py BERT DATA FOLDER SETTINGS [RANK STEP]
+python several.py MODEL DATA FOLDER SETTINGS [RANK STEP]
 """
 
 import json
@@ -14,20 +14,22 @@ import torch.distributed as dist
 
 from nearfar.data.dataset import Dataset
 from nearfar.errors import NearfarError
-from nearfar.losses import LossSettings
+from nearfar.losses import LossSettings, RerankingLossSettings
+from nearfar.model.cross_encoder import CrossEncoder, CrossSettings
 from nearfar.model.text import TextEncoder, TextSettings
 from nearfar.training.course import Task
 from nearfar.training.settings import Training
 from nearfar.training.train import Hooks, train
+from nearfar.training.trainee import TaskLoss, Trainee
 
 
 def main(
-    bert: str, data: str, folder: str, settings: str, dies: str = "-1", last: str = "0"
+    model: str, data: str, folder: str, settings: str, dies: str = "-1", last: str = "0"
 ) -> None:
     torch.set_num_threads(1)  # as the test has: rounding depends on it
     steps = 0
 
-    def check(encoder: TextEncoder) -> dict[str, float]:
+    def check(model: Trainee) -> dict[str, float]:
         return {"score": 0.0 if steps == 0 else 1.0}
 
     def stop() -> bool:
@@ -37,12 +39,21 @@ def main(
             os.kill(os.getpid(), signal.SIGKILL)
         return False
 
+    numbers = json.loads(settings)
+    learner: Trainee
+    loss: TaskLoss
+    if numbers.pop("cross", False):
+        learner = CrossEncoder.load(model, CrossSettings(precision="float32"))
+        loss = RerankingLossSettings()
+    else:
+        learner = TextEncoder.load(model, TextSettings(precision="float32"))
+        loss = LossSettings(learn_temperature=True)
     try:
         train(
-            TextEncoder.load(bert, TextSettings(precision="float32")),
-            Task(dataset=Dataset.open(Path(data)), loss=LossSettings(learn_temperature=True)),
+            learner,
+            Task(dataset=Dataset.open(Path(data)), loss=loss),
             Path(folder),
-            Training(**json.loads(settings)),
+            Training(**numbers),
             Hooks(check=check, stop=stop),
         )
     except NearfarError as error:
