@@ -30,9 +30,9 @@ def test_every_loss_can_be_chosen_without_options(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("infonce", {}, "loss.name must be one of binary_cross_entropy, "),
+        ("infonce", {}, "reranking_loss.name must be one of binary_cross_entropy, "),
         ("lambdarank", {"wieghting": "none"}, r"wieghting is not .* Did you mean 'weighting'\?"),
-        ("list_mle", {"margin": 1}, r"loss.options.margin is not .* It has: target\."),
+        ("list_mle", {"margin": 1}, r"reranking_loss.options.margin is not .* It has: target\."),
         (
             "lambdarank",
             {"weighting": "ndcg"},

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from nearfar.cli import app
 from nearfar.data.dataset import Dataset
-from nearfar.errors import BadModel, BadRecord
+from nearfar.errors import BadModel, BadRecord, BadSetting
 from nearfar.evaluation.settings import Evaluation
 from nearfar.model.calibration import read_calibration
 from nearfar.model.cross_encoder import CrossEncoder, CrossSettings
@@ -123,3 +123,15 @@ def test_a_language_model_is_asked_for_yes_or_no(tmp_path: Path) -> None:
 def test_the_loss_of_a_reranker_is_a_setting(tmp_path: Path) -> None:
     chosen = free_settings(["reranking_loss.name=lambdarank", "reranking_loss.options={k = 5}"])
     assert chosen.reranking_loss.options == {"k": 5}
+
+
+def test_a_loss_that_would_not_be_learned_by_is_refused(tmp_path: Path) -> None:
+    asked = [([], "reranking_loss.name=ranknet", "an encoder learns by loss"),
+             (["--cross-encoder"], "loss.name=cosent", "a cross-encoder learns by")]  # fmt: skip
+    for flags, setting, said in asked:
+        words = ["train", "data", "run", "--model", "m", *flags, "--set", setting]
+        done = CliRunner().invoke(app, words)
+        assert isinstance(done.exception, BadSetting)
+        assert said in str(done.exception)
+    with pytest.raises(BadSetting, match=r"reranking_loss\.name must be one of binary"):
+        free_settings(["reranking_loss.name=best"])

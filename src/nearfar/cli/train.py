@@ -42,6 +42,7 @@ def train(
     from nearfar.training import ranks
     from nearfar.training.train import Hooks
 
+    _require_own_loss(settings or [], cross_encoder)
     chosen = free_settings(settings or [])
     taught = Dataset.open(dataset)
     with ranks.together(choose_device()), bars() as progress, stoppable() as stop:
@@ -60,3 +61,18 @@ def train(
             say(f"{count:,} {role} texts were cut at the model's length.")
     say(best_of(found.best_step, found.steps))
     print(found.model)
+
+
+def _require_own_loss(settings: list[str], cross_encoder: bool) -> None:
+    """Raise BadSetting where a loss is set that would not be learned by."""
+    from nearfar.errors import BadSetting
+
+    other, own = ("loss.", "reranking_loss.") if cross_encoder else ("reranking_loss.", "loss.")
+    for setting in settings:
+        if setting.strip().startswith(other):
+            kind = "a cross-encoder" if cross_encoder else "an encoder"
+            raise BadSetting(
+                f"--set {setting}: {kind} learns by {own[:-1]}, so this would change nothing. Set "
+                f"{own}{setting.strip().removeprefix(other)}"
+                f"{'' if cross_encoder else ', or add --cross-encoder'}."
+            )

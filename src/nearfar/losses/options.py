@@ -17,6 +17,7 @@ def require_options(
     *,
     trial: Sequence[Any],
     set_elsewhere: Sequence[str] = (),
+    table: str = "loss",
 ) -> None:
     """Raise BadSetting unless the loss knows the options and takes their values.
 
@@ -26,6 +27,7 @@ def require_options(
         options: to be checked.
         trial: what the loss is called with to find out.
         set_elsewhere: parameters that are no options.
+        table: of the settings that the options stand in, for the message.
     """
     known = [
         option
@@ -36,8 +38,10 @@ def require_options(
         if option not in known:
             close = difflib.get_close_matches(option, known, n=1)
             hint = f"Did you mean {close[0]!r}?" if close else f"It has: {', '.join(known) or '-'}."
-            raise BadSetting(f"loss.options.{option} is not an option of {name}. {hint}")
+            raise BadSetting(f"{table}.options.{option} is not an option of {name}. {hint}")
     try:
         loss(*trial, **options)
     except (TypeError, ValueError, AttributeError) as error:
-        raise BadSetting(f"loss.options of {name}: {dict(options)} do not fit: {error}") from error
+        raise BadSetting(
+            f"{table}.options of {name}: {dict(options)} do not fit: {error}"
+        ) from error

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nearfar.losses.checks import require_one_of
+from nearfar.errors import require
 from nearfar.losses.edges import Edges
 from nearfar.losses.listwise import list_mle, listwise_softmax, p_list_mle
 from nearfar.losses.options import require_options
@@ -41,15 +41,17 @@ class RerankingLossSettings:
     options: Mapping[str, Any] = field(default_factory=dict)  # of the loss
 
     def __post_init__(self) -> None:
-        require_one_of("name", self.name, tuple(RERANKING_LOSSES))
+        known = ", ".join(RERANKING_LOSSES)
+        require(self.name in RERANKING_LOSSES, "reranking_loss.name", f"one of {known}", self.name)
         # A grade so small that no option can be too low for it; each loss checks its own options.
         edges = Edges(
             torch.zeros(2, dtype=torch.long), torch.arange(2), torch.tensor([1e-6, 0.0]),
             score=torch.tensor([1.0, 0.0]),
         )  # fmt: skip
         require_options(
-            self.name, RERANKING_LOSSES[self.name], self.options, trial=(torch.zeros(2), edges)
-        )
+            self.name, RERANKING_LOSSES[self.name], self.options, trial=(torch.zeros(2), edges),
+            table="reranking_loss",
+        )  # fmt: skip
 
     @property
     def needs_teacher(self) -> bool:

@@ -68,7 +68,7 @@ class PairLesson:
         except ValueError as error:
             raise BadRecord(
                 f"A batch of {len(scores)} judged pairs has nothing for this loss: {error} Take "
-                "another loss.name, let more judged negatives join the batch "
+                "another reranking_loss.name, let more judged negatives join the batch "
                 "(training.negatives_per_pair), mine some with `nearfar mine`, or let a teacher "
                 "score the dataset with `nearfar teach`."
             ) from error
