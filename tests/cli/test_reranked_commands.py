@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,9 @@ from nearfar.cli import app
 from nearfar.errors import BadFile, BadSetting, NearfarError
 from nearfar.evaluation.report import read_report
 from nearfar.model.cross_encoder import CrossEncoder
+from nearfar.search import reranked
+from nearfar.search.candidates import Fusion
+from nearfar.search.reranked import retrieve_then_rerank
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +86,40 @@ def test_words_alone_bring_what_shares_them(home: Path) -> None:
     assert "48 candidates; query encoded in" in done.output
 
 
+def test_models_and_words_are_woken_by_another_question(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[str, Fusion]] = []
+
+    def watched(*parts: Any, **more: Any) -> Any:
+        calls.append((parts[3], more["fusion"]))
+        return retrieve_then_rerank(*parts, **more)
+
+    monkeypatch.setattr(reranked, "retrieve_then_rerank", watched)
+    rows(asked(home, "--lexical", "--rerank", home / "cross", "--json"))
+    (first, woken), (second, used) = calls
+    assert first != second == f"{WORDS[8]} {WORDS[3]}"
+    assert woken is used
+    assert used.lexical.scores(first).max() > 0  # or the words would sleep on
+
+
+@pytest.mark.parametrize("budget", [1e-6, 1e9])
+def test_each_line_says_how_many_were_read_and_what_stopped_it(home: Path, budget: float) -> None:
+    for row in rows(asked(home, "--rerank", home / "cross", "--json", "--budget-ms", budget)):
+        assert row["candidates"] == 48
+        assert row["reranked"] == (48 if budget > 1 else 0)
+        assert row["stopped_by_budget"] == (budget < 1)
+
+
+def test_words_weigh_as_much_as_they_are_told_to(home: Path) -> None:
+    alone = rows(asked(home, "--json", "-k", 48))
+    for weight in (0.0, 1.0):
+        found = rows(asked(home, "--lexical", "--lexical-weight", weight, "--json", "-k", 48))
+        scores = [row["bm25"] if weight else row["cosine"] for row in found]
+        assert scores == sorted(scores, key=lambda one: -float(str(one)))
+        assert ([row["id"] for row in found] == [row["id"] for row in alone]) == (weight == 0)
+
+
 def test_a_budget_that_is_gone_leaves_the_order_of_retrieval(home: Path) -> None:
     ask = ("--rerank", home / "cross", "--json")
     done = asked(home, *ask, "--budget-ms", 1e-6)
@@ -97,6 +135,8 @@ def test_a_budget_that_is_gone_leaves_the_order_of_retrieval(home: Path) -> None
         (("--budget-ms", 5), BadSetting, "are for a reranker"),
         (("--rerank", "cross", "--budget-ms", 0), BadSetting, "--budget-ms must be above 0"),
         (("--rerank", "cross", "--candidates", 2), BadSetting, "candidates must be k"),
+        (("--lexical-weight", 0.5), BadSetting, "Add --lexical"),
+        (("--lexical", "--lexical-weight", 1.5), BadSetting, "must be between 0 and 1"),
     ],
 )
 def test_a_search_that_makes_no_sense_is_refused(
@@ -125,7 +165,12 @@ def test_both_stages_are_measured_and_told(home: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "Retrieval with words leaves" in done.output
     lines = [line.split() for line in done.output.splitlines() if line.strip()]
-    assert [line[0] for line in lines if line[-1].endswith("]")][-3:] == ["0", "10", "40"]
+    start = next(place for place, line in enumerate(lines) if line[0] == "read")
+    rows = [line for line in lines[start + 1 :] if line[0] in ("0", "10", "40")]
+    assert [line[0] for line in rows] == ["0", "10", "40"]
+    assert [place for place, cell in enumerate(rows[0]) if cell == "\u2013"] == [1, 2, 4, 5]
+    below = " ".join(lines[lines.index(rows[2]) + 1])
+    assert below.count("[") == 5  # recall, ceiling, nDCG, difference and time have theirs
     assert "…" not in done.output  # nothing is cut in a window of 80 columns
     found = read_report(tmp_path / "r").reranking
     assert found is not None
@@ -142,6 +187,8 @@ def test_both_stages_are_measured_and_told(home: Path, tmp_path: Path) -> None:
         (("--lexical",), "are for a reranker"),
         (("--candidates", 50), "are for a reranker"),
         (("--rerank", "cross", "--candidates", 9), "candidates must be 10 or more"),
+        (("--rerank", "cross", "--lexical-weight", 0.5), "Add --lexical"),
+        (("--rerank", "cross", "--lexical", "--lexical-weight", -1), "must be between 0 and 1"),
     ],
 )
 def test_a_measurement_that_makes_no_sense_leaves_nothing(

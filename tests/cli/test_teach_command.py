@@ -1,8 +1,11 @@
 """The command says what would be scored, what was, what it cost, and what is wrong."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 import typer
 from llm_server import JudgeServer, served
 from tiny import tiny_bert
@@ -13,6 +16,8 @@ from nearfar.cli.teach import teach
 from nearfar.data.dataset import Dataset
 from nearfar.data.writer import write_dataset
 from nearfar.errors import BadRecord, BadSetting, NearfarError
+from nearfar.model.calibration import calibrate
+from nearfar.model.rerankers import load_reranker
 from nearfar.records import Document, Judgment, Origin, Query
 
 APP = typer.Typer()
@@ -79,6 +84,34 @@ def test_a_cross_encoder_scores_and_says_so(tmp_path: Path, reranker: Path) -> N
     assert None not in scores
 
 
+def test_a_calibration_beside_the_reranker_is_used_if_it_fits(
+    tmp_path: Path, reranker: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(reranker, folder)
+    fingerprint = load_reranker(folder).fingerprint
+    logits, answers = torch.linspace(-2, 2, 40), (torch.arange(40) % 3 > 0).long()
+    found = calibrate(logits + 3 * answers, answers, reranker=fingerprint)
+    found.write(folder)
+    done = call(tmp_path, "--reranker", str(folder))
+    assert done.exit_code == 0, done.output
+    assert "by the calibration" in done.stderr
+    parent = Dataset.open(tmp_path / "new").manifest["parents"][0]
+    assert parent["taught_with"]["scale"]["offset"] == found.offset
+    replace(found, reranker="b" * 16).write(folder)
+    other = call(tmp_path, "--reranker", str(folder), "--replace")
+    assert other.exit_code == 0, other.output
+    assert "Not used: " in other.stderr
+    assert "by the calibration" not in other.stderr
+    replace(found, slope=1e-4).write(folder)  # as of one that cannot tell
+    unsure = call(tmp_path, "--reranker", str(folder), "--replace",
+                  "--set", "teaching.answer_probability=1")  # fmt: skip
+    assert "The teacher is unsure of 100% of the negatives" in unsure.stderr
+    (folder / "calibration.json").write_text("{")
+    damaged = call(tmp_path, "--reranker", str(folder), "--replace").exception
+    assert "damaged" in str(damaged)
+
+
 def test_a_dry_run_writes_nothing_and_the_bill_keeps_to_it(tmp_path: Path) -> None:
     with served(JudgeServer(grade=grade)) as server:
         model = ["--llm", "m", "--base-url", f"{server.address}/v1", *PRICES]
@@ -124,7 +157,7 @@ def test_what_was_paid_is_said_even_where_the_judge_is_refused(tmp_path: Path) -
             del WORDS[6:]
     assert isinstance(refused.exception, BadRecord)
     assert "0% of 12 pairs" in str(refused.exception)
-    assert "This run: 48 answers" in refused.stderr
+    assert "This run: 24 answers" in refused.stderr  # the mined ones were never asked about
     assert allowed.exit_code == 0, allowed.output
 
 
@@ -141,6 +174,20 @@ def test_what_was_paid_is_said_even_where_the_judge_is_refused(tmp_path: Path) -
         (["--reranker", "x", "--set", "training.epochs=1"], "training is not a table"),
         (["--reranker", "x", "--depth", "0"], "teaching.depth must be 1 or more"),
         (["--reranker", "/nowhere/at/all"], "/nowhere/at/all"),
+        (["--reranker", "/nowhere/at/all", "--dry-run"], "/nowhere/at/all"),
+        (
+            [
+                "--llm",
+                "m",
+                "--set",
+                "teaching.scores=keep",
+                "--pairwise",
+                "--base-url",
+                "http://127.0.0.1:1/v1",
+                "--dry-run",
+            ],
+            "must be replace where documents are compared",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused(tmp_path: Path, options: list[str], words: str) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import measure_twins as twins
@@ -16,7 +16,7 @@ from letter_reranker import LetterReranker
 from torch import Tensor
 
 from nearfar.data.dataset import Dataset
-from nearfar.errors import BadModel, BadSetting
+from nearfar.errors import BadModel
 from nearfar.evaluation.evaluate import Evidence, evaluate, with_reranker, write_per_query
 from nearfar.evaluation.page import write_page
 from nearfar.evaluation.report import (
@@ -70,12 +70,19 @@ def rows_of(dataset: Dataset, text: str) -> list[int]:
     return (-(vectors[1:] @ vectors[0])).argsort(stable=True).tolist()[: max(ASKED)]
 
 
+def fetching(dataset: Dataset) -> Callable[[Sequence[int]], list[str]]:
+    contents = [one.content for one in dataset.documents()]
+    return lambda rows: [contents[row] for row in rows]
+
+
 @pytest.fixture(scope="module")
 def evidence(dataset: Dataset) -> Evidence:
     reranker = LetterReranker()
     measured = evaluate(Placed(), None, dataset, SETTINGS)
-    found = with_reranker(measured, dataset, lambda text: rows_of(dataset, text), reranker, ASKED)
-    assert reranker.waves == [1] + [30] * COUNT  # woken, then each candidate is read once
+    found = with_reranker(
+        measured, dataset, lambda text: rows_of(dataset, text), fetching(dataset), reranker, ASKED
+    )
+    assert reranker.waves == [1] + [10, 20] * COUNT  # woken, then each candidate is read once
     return found
 
 
@@ -164,7 +171,7 @@ def test_reranking_is_seen_to_win(found: Reranking) -> None:
 
 def test_intervals_know_which_queries_hang_together(dataset: Dataset, stages: TwoStages) -> None:
     clusters = [str(i // 6) for i in range(COUNT)]
-    together = compare_stages(stages, "r", ASKED, clusters, words_too=False)
+    together = compare_stages(stages, "r", clusters, words_too=False)
     found = together.at(10).measure("ndcg_at_10_score").difference
     assert found is not None
     assert (found.n, found.clusters) == (COUNT, 10)
@@ -172,17 +179,51 @@ def test_intervals_know_which_queries_hang_together(dataset: Dataset, stages: Tw
 
 def test_each_stage_is_timed_query_by_query(dataset: Dataset, evidence: Evidence) -> None:
     reranker = LetterReranker(pairs_per_second=4)
+    texts = fetching(dataset)
 
     def slow(text: str) -> list[int]:
         reranker.now += 3 if text == evidence.task.queries[0].content else 2
-        return rows_of(dataset, text)[:8]
+        return rows_of(dataset, text)[:28]
 
-    stages = read_candidates(evidence.task, dataset, slow, reranker, clock=reranker.clock)
+    def slow_texts(rows: Sequence[int]) -> list[str]:
+        reranker.now += 0.5 * len(rows)
+        return texts(rows)
+
+    stages = read_candidates(
+        evidence.task, slow, slow_texts, reranker, (20, 10, 500), clock=reranker.clock
+    )
+    assert stages.depths == (10, 20, 28)  # no more than was found
     assert stages.retrieval_seconds.tolist() == [3] + [2] * (COUNT - 1)
-    assert stages.reranking_seconds.tolist() == [2] * COUNT
-    found = compare_stages(stages, "r", (10,), [str(i) for i in range(COUNT)], words_too=False)
+    assert stages.fetching_seconds.tolist() == [[5, 10, 14]] * COUNT
+    assert stages.reranking_seconds.tolist() == [[2.5, 5, 7]] * COUNT
+    found = compare_stages(stages, "r", [str(i) for i in range(COUNT)], words_too=False)
     assert found.pairs_per_second == 4
-    assert (found.retrieval.median_seconds, found.reranking.p95_seconds) == (2, 2)
+    assert (found.retrieval.median_seconds, found.reranking.p95_seconds) == (2, 7)
+    assert found.fetching is not None
+    assert found.fetching.median_seconds == 14
+    assert found.asked == (10, 20, 28)
+    for depth, seconds in ((10, 2.5), (20, 5), (28, 7)):
+        timed = found.at(depth).reranking
+        assert timed is not None
+        assert timed.median_seconds == seconds
+    assert found.at(0).reranking is None
+    (told,) = (line for line in told_of_stages(found) if "to retrieve" in line)
+    assert "14,000.0 [14,000.0] ms to fetch" in told
+    assert "7,000.0 [7,000.0] ms to rerank 28 candidates" in told
+
+
+def test_waking_the_models_asks_nothing_that_is_measured(
+    dataset: Dataset, evidence: Evidence
+) -> None:
+    asked: list[str] = []
+
+    def retrieve(text: str) -> list[int]:
+        asked.append(text)
+        return rows_of(dataset, text)
+
+    read_candidates(evidence.task, retrieve, fetching(dataset), LetterReranker(), (10,))
+    assert asked[1:] == [query.content for query in evidence.task.queries]
+    assert asked[0] not in asked[1:]
 
 
 def test_a_report_with_both_stages_is_read_as_written(evidence: Evidence, tmp_path: Path) -> None:
@@ -236,30 +277,9 @@ def test_the_last_model_finds_and_the_reranker_reads(
     alone = report.reranking.at(0).measure("ndcg_at_10_score").base
     # No query shares a word with a document: words change nothing.
     assert alone == report.measure("ndcg_at_10_score").tuned
-    assert report.reranking.at(500).recall.mean == 1  # every document is a candidate
-    assert report.reranking.at(500).ceiling.mean == 1
-
-
-def test_words_bring_what_meaning_cannot(tmp_path: Path) -> None:
-    texts = {f"d{i}": f"{'ab' * (i % 20 + 1)} x" for i in range(200)}
-    texts["lost"] = "zzzzzz zebra"
-    queries: dict[str, str] = {"q": "baab zebra"}
-    dataset = asked(tmp_path / "d", texts, queries, [("q", "lost", 1.0, "test")])
-    recalls = []
-    for lexical in (False, True):
-        second = SecondStage(reranker=LetterReranker(), candidates=(10,), lexical=lexical)
-        report = evaluate_into(
-            tmp_path / f"r{lexical}", dataset, (Placed(), None), SETTINGS, second=second
-        )
-        assert report.reranking is not None
-        recalls.append(report.reranking.at(10).recall.mean)
-    assert recalls == [0, 1]
-
-
-@pytest.mark.parametrize("candidates", [(), (9,), (50, 0)])
-def test_too_few_candidates_are_refused(candidates: tuple[int, ...]) -> None:
-    with pytest.raises(BadSetting, match="candidates must be"):
-        SecondStage(reranker=LetterReranker(), candidates=candidates)
+    assert report.reranking.asked == (10, COUNT)
+    assert report.reranking.at(COUNT).recall.mean == 1  # every document is a candidate
+    assert report.reranking.at(COUNT).ceiling.mean == 1
 
 
 def test_a_score_that_is_no_number_is_said(dataset: Dataset, evidence: Evidence) -> None:
@@ -272,4 +292,7 @@ def test_a_score_that_is_no_number_is_said(dataset: Dataset, evidence: Evidence)
     rows = rows_of(dataset, evidence.task.queries[0].content)
     bad = evidence.task.document_ids[rows[2]]
     with pytest.raises(BadModel, match=rf"for the query 'q0', such as for document '{bad}'"):
-        with_reranker(evidence, dataset, lambda text: rows_of(dataset, text), Broken(), ASKED)
+        with_reranker(
+            evidence, dataset, lambda text: rows_of(dataset, text), fetching(dataset), Broken(),
+            ASKED,
+        )  # fmt: skip

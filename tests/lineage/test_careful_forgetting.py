@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from nearfar.cli.forget import forget as command
 from nearfar.data.dataset import Dataset
+from nearfar.data.texts_by_row import Texts
 from nearfar.data.writer import write_dataset
 from nearfar.lineage.forgetting import forget, plan_forgetting
 from nearfar.lineage.holdings import find_holdings
@@ -21,7 +22,6 @@ from nearfar.lineage.matching import wanted
 from nearfar.lineage.needles import Needles
 from nearfar.lineage.workspace import scan
 from nearfar.llm.journal import Paid, open_journal
-from nearfar.mining.contents import Texts
 from nearfar.records import Document, Judgment, Origin, Query
 from nearfar.search.index import build_index, open_index
 
@@ -67,7 +67,7 @@ def typed(*words: object) -> tuple[int, str]:
 def test_the_texts_that_a_miner_keeps_go_with_its_vectors(tmp_path: Path) -> None:
     dataset = Dataset.open(small(tmp_path / "d", rows=3))
     (tmp_path / "cache").mkdir()
-    Texts(dataset, dataset.digest, tmp_path / "cache")
+    Texts(dataset, "documents", tmp_path / "cache", named=dataset.digest)
     assert SECRET.encode() in said_by(tmp_path / "cache")
     assert len(plan_forgetting(tmp_path, wanted(["place-1"])).kept) == 1
     assert forget(tmp_path, wanted(["place-1"])).proof.holding == []

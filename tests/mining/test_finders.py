@@ -93,3 +93,12 @@ def test_nothing_free_of_dev_and_test_is_said(tmp_path: Path) -> None:
     dataset = world(tmp_path / "data", {"answer": "an answer 20"}, judged, queries=queries)
     with pytest.raises(BadRecord, match="neither dev nor test has a claim on"):
         mine_negatives(Angles(), dataset, tmp_path / "mined")
+
+
+def test_bm25_divides_texts_as_the_search_does(tmp_path: Path) -> None:
+    queries = {"q": "図書館 の cafe\u0301 0"}
+    documents = {"answer": "an answer 20", "library": "東京都の図書館で 89"}
+    documents |= {"place": "Caf\u00e9 Stra\u00dfe 88", "other": "天気 87"}
+    dataset = world(tmp_path / "data", documents, LEARN, queries=queries)
+    found, _ = mine(tmp_path, dataset, finders=("bm25",))
+    assert set(found) == {"library", "place"}

@@ -10,9 +10,10 @@ from flat_world import ANSWER, FAR, LEARN, Angles, Judged, mined, world
 
 from nearfar.data.dataset import Dataset
 from nearfar.errors import BadFile, BadRecord, BadSetting
-from nearfar.mining import contents, negatives
+from nearfar.mining import negatives
 from nearfar.mining.negatives import mine_negatives
 from nearfar.mining.settings import Mining
+from nearfar.model import kept_vectors
 from nearfar.records import Split
 
 
@@ -101,7 +102,7 @@ def test_it_mines_what_loops_mine(
     judged.append(("q0", "d1", 1, "train"))
     dataset = world(tmp_path / "data", documents, judged, queries=queries)
     monkeypatch.setattr(negatives, "_QUERIES_PER_CHUNK", 5)
-    monkeypatch.setattr(contents, "_ROWS_PER_CHUNK", 7)
+    monkeypatch.setattr(kept_vectors, "_ROWS_PER_CHUNK", 7)
     settings = Mining(negatives_per_query=3, depth=12)
     if not any(split == "train" for _, _, grade, split in judged if grade):
         pytest.skip("nothing to learn from in this world")

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shelf import shelf
 
+from nearfar.data.words import VERSION, words_of
 from nearfar.errors import BadFile, BadRecord
 from nearfar.search import lexical_file as module
 from nearfar.search.index import build_index, open_index, open_lexical
-from nearfar.search.lexical_file import LexicalIndex, best_rows, words_of, write_lexical
+from nearfar.search.lexical_file import LexicalIndex, best_rows, write_lexical
 
 TEXTS = ["a cat and a cat", "The dog!", "", "cat: dog cat", "Zoë's Zebra 42", "???", "dog the"]
 
@@ -106,12 +107,16 @@ def _cut(path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [_cut, Path.unlink, lambda path: path.write_bytes(b"")])
-@pytest.mark.parametrize("name", ["data.csc", "indices.csc", "indptr.csc", "vocab", "params"])
+@pytest.mark.parametrize(
+    "name", ["data.csc.", "indices.csc.", "indptr.csc.", "vocab.", "params.", "words.json"]
+)
 def test_a_damaged_file_is_one_message(name: str, harm: object, tmp_path: Path) -> None:
     opened(tmp_path / "l")
-    (path,) = (tmp_path / "l").glob(f"{name}.index.*")
+    (path,) = (tmp_path / "l").glob(f"{name}*")
     harm(path)  # type: ignore[operator]
-    with pytest.raises(BadFile, match="expected a BM25 index, and it cannot be read"):
+    gone = name == "words.json" and not path.exists()  # as before there was a version
+    message = "found version 1" if gone else "expected a BM25 index, and it cannot be read"
+    with pytest.raises(BadFile, match=message):
         LexicalIndex(tmp_path / "l", len(TEXTS))
 
 
@@ -122,4 +127,33 @@ def test_the_words_of_other_documents_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "l" / "vocab.index.json"
     path.write_text(json.dumps({"cat": 0}))
     with pytest.raises(BadFile, match="expected 1 words, found 9"):
+        LexicalIndex(tmp_path / "l", len(TEXTS))
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("caf\u00e9", "ein Cafe\u0301 am Platz"),
+        ("खोज", "हिन्दी में खोज करें"),
+        ("図書館", "東京都の図書館で本を借りる"),
+        ("コンピューター", "新しいｺﾝﾋﾟｭｰﾀｰを買う"),
+        ("น้ำ", "ดื่มน้ำทุกวัน"),
+        ("STRASSE", "die lange Straße"),
+    ],
+)
+def test_words_of_every_script_are_found(query: str, text: str, tmp_path: Path) -> None:
+    index = opened(tmp_path / "l", ["something else", text, "日本語の文", "कुछ और", "ไทย"])
+    assert best_rows(index.scores(query), 5)[0] == 1
+
+
+@pytest.mark.parametrize("found", [None, VERSION - 1, VERSION + 1])
+def test_words_by_another_rule_are_refused(found: int | None, tmp_path: Path) -> None:
+    opened(tmp_path / "l")
+    path = tmp_path / "l" / "words.json"
+    if found is None:  # as written before there was a version
+        path.unlink()
+    else:
+        path.write_text(json.dumps({"version": found}))
+    expected = rf"by version {VERSION} .* found version {found or 1}.*`nearfar index --lexical`"
+    with pytest.raises(BadFile, match=expected):
         LexicalIndex(tmp_path / "l", len(TEXTS))

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from nearfar.errors import BadModel, BadSetting, SpaceMismatch
 from nearfar.progress import Progress, silent
-from nearfar.records import Document, Role
+from nearfar.records import Document
 from nearfar.search.candidates import Candidate
 from nearfar.search.documents_file import StoredDocuments
 from nearfar.search.index import Index
@@ -86,61 +86,6 @@ def test_without_a_reranker_it_is_the_search(index: Index) -> None:
     assert all(hit.score is None for hit in found.hits)
 
 
-def budgeted(
-    index: Index, query: str | list[str], seconds: float, speed: float = 1.0
-) -> tuple[list[Reranked], LetterReranker]:
-    reranker = LetterReranker(speed)
-    found = retrieve_then_rerank(
-        index, Scattered(), reranker, [query] if isinstance(query, str) else query,
-        k=60, candidates=60, budget_seconds=seconds, clock=reranker.clock,
-    )  # fmt: skip
-    return found, reranker
-
-
-@pytest.mark.parametrize("seconds", [1, 8, 9, 10, 20, 50, 100, 119, 121, 1e9, math.inf])
-@pytest.mark.parametrize("speed", [0.5, 1.0, 4.0])
-def test_within_a_budget_the_first_are_read_and_the_others_follow(
-    seconds: float, speed: float, index: Index
-) -> None:
-    ((found,), reranker) = budgeted(index, QUERIES[2], seconds, speed)
-    rows = best(cosines(QUERIES[2]), 60)
-    assert sum(reranker.waves) == found.reranked
-    assert found.stopped_by_budget == (found.reranked < 60)
-    assert ids(found) == looped(QUERIES[2], rows, found.reranked, 60)
-    unread = [hit for hit in found.hits if hit.score is None]
-    assert len(unread) == 60 - found.reranked
-    assert unread == found.hits[found.reranked :]
-    first = 8 / speed
-    assert reranker.now <= max(seconds, first)  # only the first wave may be too long
-    if math.isfinite(seconds) and seconds > 2 * first:
-        assert reranker.now >= min(seconds, 60 / speed) - 2 / speed  # nor is time left unused
-
-
-def test_a_budget_that_is_large_changes_nothing(index: Index) -> None:
-    free = retrieve_then_rerank(index, Scattered(), LetterReranker(), QUERIES, k=60, candidates=60)
-    for seconds in (1e9, math.inf):
-        found, _ = budgeted(index, QUERIES, seconds)
-        assert [answer.hits for answer in found] == [answer.hits for answer in free]
-        assert not any(answer.stopped_by_budget for answer in found)
-
-
-def test_time_that_retrieval_took_is_not_there_for_reading(index: Index) -> None:
-    reranker = LetterReranker()
-
-    class Slow(Scattered):
-        def encode(
-            self, contents: Sequence[str], role: Role, *, progress: Progress = silent
-        ) -> Tensor:
-            reranker.now += 30
-            return super().encode(contents, role)
-
-    found = retrieve_then_rerank(
-        index, Slow(), reranker, QUERIES[0], budget_seconds=30, clock=reranker.clock
-    )
-    assert (found.reranked, found.stopped_by_budget, reranker.waves) == (0, True, [])
-    assert found.seconds.encoding == found.seconds.total == 30
-
-
 class Counted(StoredDocuments):
     """Remembers which rows were fetched."""
 
@@ -161,23 +106,11 @@ def test_only_what_is_read_or_returned_is_fetched(index: Index) -> None:
         counted, Scattered(), reranker, QUERIES[0], k=2, candidates=60, budget_seconds=20,
         clock=reranker.clock,
     )  # fmt: skip
-    assert len(documents.rows) == len(set(documents.rows)) == found.reranked < 20
+    fetched = len(documents.rows)
+    assert fetched == len(set(documents.rows))
+    assert found.reranked <= fetched < 20  # or what the next wave would have read
     retrieve_then_rerank(counted, Scattered(), None, QUERIES[1], k=3, candidates=60)
-    assert len(documents.rows) == found.reranked + 3
-
-
-def test_a_slow_answer_to_many_queries_is_shared_out(index: Index) -> None:
-    found, _ = budgeted(index, QUERIES, 40)
-    read = [answer.reranked for answer in found]
-    assert max(read) - min(read) <= 1
-    assert sum(read) in range(35, 41)
-
-
-@pytest.mark.parametrize("seconds", [50, math.inf])
-def test_seconds_are_those_of_each_stage(seconds: float, index: Index) -> None:
-    ((found,), reranker) = budgeted(index, QUERIES[0], seconds)
-    assert found.seconds.reranking == found.seconds.total == reranker.now == found.reranked
-    assert found.reranked > 8  # more than one wave
+    assert len(documents.rows) == fetched + 3
 
 
 @settings(max_examples=30, deadline=None)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nearfar.data.dataset import Dataset
 from nearfar.data.writer import write_dataset
+from nearfar.model.calibration import Calibration, Honesty
 from nearfar.progress import Progress, silent
 from nearfar.records import Document, Judgment, Origin, Query, Split
 
@@ -39,6 +40,12 @@ class NumberReranker:
         return torch.tensor([3 - abs(number(q) - number(d)) for q, d in texts])
 
 
+def as_it_is(fingerprint: str = "a" * 16) -> Calibration:
+    """Say that a reranker's logits are honest: p = 1 / (1 + exp(-z))."""
+    return Calibration(reranker=fingerprint, kind="platt", slope=1.0, offset=0.0, pairs=99,
+                       answers=9, before=Honesty(0, 0, 0), after=Honesty(0, 0, 0))  # fmt: skip
+
+
 def number(text: str) -> float:
     return float(text.split()[-1])
 
@@ -59,7 +66,8 @@ def school(
         for name, text in (queries or {"q": "ask 0"}).items():
             writer.add_query(Query(id=name, content=text))
         for query, document, grade, split, kind in judged:
-            origin = Origin(kind=kind, source="t:1", by="someone", facts={"score": 0.5})
+            origin = Origin(kind=kind, source="t:1", by="someone", at="2026-01-01",
+                            facts={"score": 0.5})  # fmt: skip
             score = (scores or {}).get((query, document))
             writer.add_judgment(
                 Judgment(query_id=query, document_id=document, grade=grade, origin=origin,

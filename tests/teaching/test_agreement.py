@@ -5,9 +5,10 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import cohen_kappa_score
 
-from nearfar.teaching.agreement import Ratings, with_people
+from nearfar.teaching.agreement import Ratings, in_order, with_people
 
 
 def alpha_by_pairs(rows: list[list[float]]) -> float:
@@ -54,14 +55,62 @@ def test_agreeing_always_is_one_and_never_otherwise_is_unknown() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_kappa_is_that_of_scikit_learn(seed: int) -> None:
     dice = np.random.default_rng(seed)
-    teacher, people = dice.random(40) < 0.6, dice.random(40) < 0.4
+    teacher, people = dice.random(60) < 0.6, dice.random(60) < 0.4
     found = with_people(teacher, people)
-    assert found.kappa == pytest.approx(cohen_kappa_score(teacher, people))
-    assert found.number == found.kappa
+    assert found.measure == "kappa"
+    assert found.number == pytest.approx(cohen_kappa_score(teacher, people))
+    ours, theirs = teacher.mean(), people.mean()
+    chance = ours * theirs + (1 - ours) * (1 - theirs)
+    same = binomtest(int((teacher == people).sum()), 60).proportion_ci(method="exact")
+    assert [found.low, found.high] == pytest.approx([(s - chance) / (1 - chance) for s in same])
 
 
 def test_where_people_said_but_one_thing_the_share_counts() -> None:
     found = with_people(np.array([True, True, False]), np.array([True, True, True]))
-    assert found.kappa is None
+    assert found.measure == "share"
     assert found.number == pytest.approx(2 / 3)
-    assert "67% of 3 pairs (people said but one thing)" in found.sentence()
+    assert "67% of 3 pairs (0.09 to 0.99 with 95% confidence; people said one" in found.sentence()
+
+
+def test_one_odd_pair_among_a_hundred_makes_no_kappa_of_nothing() -> None:
+    teacher, people = np.ones(100, dtype=bool), np.arange(100) > 0
+    assert cohen_kappa_score(teacher, people) == 0
+    found = with_people(teacher, people)
+    assert (found.measure, found.number) == ("share", 0.99)
+    assert found.low > 0.9
+
+
+def test_what_is_too_few_to_tell_is_said() -> None:
+    found = with_people(np.arange(12) < 4, np.ones(12, dtype=bool))
+    assert found.low < 0.4 < found.high
+    assert "too few to tell whether it is above 0.4" in found.sentence(0.4)
+    assert "too few" not in found.sentence(0.9)
+    assert "too few" not in found.sentence()
+
+
+def order_by_loops(scores: list[float], people: list[bool], query: list[int]) -> float:
+    shares = []
+    for asked in set(query):
+        rows = [i for i, own in enumerate(query) if own == asked]
+        both = [(scores[i], scores[j]) for i in rows if people[i] for j in rows if not people[j]]
+        if both:
+            shares.append(sum((a > b) + (a == b) / 2 for a, b in both) / len(both))
+    return 2 * sum(shares) / len(shares) - 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_order_is_that_of_answers_before_others_whatever_is_added_to_a_query(seed: int) -> None:
+    dice = np.random.default_rng(seed)
+    scores, people = dice.integers(0, 5, 60).astype(float), dice.random(60) < 0.3
+    query = dice.integers(0, 9, 60)
+    found = in_order(scores, people, query)
+    moved = in_order(scores + 100.0 * query, people, query)
+    assert found is not None
+    assert found == moved
+    want = order_by_loops(scores.tolist(), people.tolist(), query.tolist())
+    assert found.number == pytest.approx(want)
+    assert -1 <= found.low < found.number < found.high <= 1
+
+
+def test_no_order_where_no_query_has_both() -> None:
+    assert in_order(np.zeros(4), np.arange(4) < 2, np.arange(4)) is None

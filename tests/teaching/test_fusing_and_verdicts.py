@@ -8,10 +8,12 @@ import pytest
 
 from nearfar.errors import BadSetting
 from nearfar.teaching.fusing import fused
-from nearfar.teaching.grading import Verdict, lowest_answers, verdicts
+from nearfar.teaching.grading import Verdict, median_answers, verdicts
+from nearfar.teaching.scales import Scale
 from nearfar.teaching.settings import Teaching
 
 NAN = math.nan
+HONEST = Scale(1.0, 0.0, "calibration")
 
 
 def by_loops(logits: list[list[float]], query: list[int], fusion: str, w: list[float]) -> list:
@@ -90,26 +92,40 @@ def logit(p: float) -> float:
         (0.24, None, Verdict.NEGATIVE),  # no answer to compare with: one of 0.5 is taken
         (0.26, None, Verdict.UNSURE),
         (0.51, None, Verdict.ANSWER),
-        (NAN, 0.8, Verdict.UNSCORED),
+        (NAN, 0.8, Verdict.UNKNOWN),
     ],
 )
 def test_verdicts(p: float, answer: float | None, verdict: Verdict) -> None:
     score = np.array([NAN if math.isnan(p) else logit(p)])
-    lowest = np.array([NAN if answer is None else logit(answer)])
-    assert verdicts(score, lowest, Teaching()).tolist() == [verdict]
+    reference = np.array([NAN if answer is None else logit(answer)])
+    assert verdicts(score, reference, HONEST, Teaching()).tolist() == [verdict]
+    elsewhere = Scale(0.5, -7.0, "calibration")  # the same probabilities of other logits
+    assert verdicts(2 * score + 14, 2 * reference + 14, elsewhere, Teaching()).tolist() == [verdict]
 
 
-def test_no_score_is_both_at_the_strictest_settings() -> None:
+@pytest.mark.parametrize("moved", [-20.0, 0.0, 20.0])
+def test_verdicts_without_a_scale_know_gaps_alone(moved: float) -> None:
+    gaps = np.array([-9.0, -0.7, -0.69, -0.1, 0.0, 0.1, NAN])
+    found = verdicts(gaps + moved, np.full(7, moved), None, Teaching())
+    assert found.tolist() == [1, 1, 2, 2, 3, 3, 0]  # the odds of half the answer's: -log 2
+    alone = verdicts(gaps + moved, np.full(7, NAN), None, Teaching())
+    assert set(alone.tolist()) == {Verdict.UNKNOWN}
+    none = verdicts(gaps, np.zeros(7), None, replace(Teaching(), negative_share=0.0))
+    assert Verdict.NEGATIVE not in none.tolist()
+
+
+@pytest.mark.parametrize("scale", [HONEST, None])
+def test_no_score_is_both_at_the_strictest_settings(scale: Scale | None) -> None:
     scores = np.linspace(-50, 50, 201)
     strict = replace(Teaching(), negative_share=1.0, answer_probability=1e-9)
-    for lowest in (-50.0, -3.0, 0.0, 49.0, 50.0):
-        found = verdicts(scores, np.full(201, lowest), strict)
-        assert ((found == Verdict.ANSWER) <= (scores >= lowest)).all()
-        assert ((found == Verdict.NEGATIVE) <= (scores < lowest)).all()
+    for reference in (-50.0, -3.0, 0.0, 49.0, 50.0):
+        found = verdicts(scores, np.full(201, reference), scale, strict)
+        assert ((found == Verdict.ANSWER) <= (scores >= reference)).all()
+        assert ((found == Verdict.NEGATIVE) <= (scores < reference)).all()
 
 
-def test_the_lowest_answer_is_that_of_the_own_query() -> None:
-    scores = np.array([3.0, 1.0, NAN, -1.0, 2.0])
-    answers = np.array([True, True, True, False, True])
-    found = lowest_answers(scores, answers, np.array([0, 0, 1, 1, 2]))
-    assert found.tolist() == pytest.approx([1, 1, NAN, NAN, 2], nan_ok=True)
+def test_the_median_answer_is_that_of_the_own_query() -> None:
+    scores = np.array([3.0, 1.0, NAN, -1.0, 2.0, 9.0, -8.0, -8.0, 4.0])
+    answers = np.array([True, True, True, False, True, True, True, False, True])
+    found = median_answers(scores, answers, np.array([0, 0, 1, 1, 2, 2, 2, 2, 4]), 5)
+    assert found.tolist() == pytest.approx([3, NAN, 2, NAN, 4], nan_ok=True)  # 3: of two the higher

@@ -32,6 +32,17 @@ def test_no_pair_is_scored_twice(tmp_path: Path) -> None:
     assert torch.equal(whole[:25], first)
 
 
+def test_a_query_with_more_pairs_than_a_block_is_scored_in_blocks(tmp_path: Path) -> None:
+    class Counting(NumberReranker):
+        def score_pairs(self, *args: object, **options: object) -> torch.Tensor:
+            self.sizes = [*getattr(self, "sizes", []), len(args[2])]  # type: ignore[arg-type]
+            return super().score_pairs(*args, **options)  # type: ignore[arg-type]
+
+    reranker = Counting()
+    remember(tmp_path, reranker)
+    assert reranker.sizes == [7] * 8 + [4]
+
+
 def test_the_same_texts_under_other_places_are_scored_once(tmp_path: Path) -> None:
     reranker = NumberReranker()
     with open_scores(tmp_path, "b" * 16) as file:
@@ -109,6 +120,35 @@ def test_what_has_no_number_is_asked_for_again(tmp_path: Path) -> None:
     assert first.isnan().any()
     assert torch.equal(first.isnan(), again.isnan())
     assert len(reranker.scored) == 60 + int(first.isnan().sum())
+
+
+def test_an_infinite_score_is_none_and_kept_for_no_one(tmp_path: Path) -> None:
+    class Overflowing(NumberReranker):
+        def score_pairs(self, *args: object, **options: object) -> torch.Tensor:
+            found = super().score_pairs(*args, **options)  # type: ignore[arg-type]
+            return torch.where(found < 0, torch.inf * found, found)
+
+    with open_scores(tmp_path, "a" * 16) as file:
+        remembering = Remembering(Overflowing(), file, 7)
+        found = remembering.score_pairs(QUERIES, DOCUMENTS, PAIRS)
+        assert remembering.infinite == int(found.isnan().sum()) > 0
+        assert len(file) == remembering.new == 60 - remembering.infinite
+    healed = remember(tmp_path, NumberReranker())  # in a higher precision, say
+    assert torch.equal(healed, NumberReranker().score_pairs(QUERIES, DOCUMENTS, PAIRS))
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
+def test_an_infinite_score_on_disk_is_scored_again(bad: float, tmp_path: Path) -> None:
+    whole = remember(tmp_path, NumberReranker())
+    path = tmp_path / f"scores-{'a' * 16}.bin"
+    data = bytearray(path.read_bytes())
+    data[36 + 16 : 36 + 20] = np.float32(bad).tobytes()
+    path.write_bytes(bytes(data))
+    reranker = NumberReranker()
+    assert torch.equal(remember(tmp_path, reranker), whole)
+    assert len(reranker.scored) == 1
+    assert torch.equal(remember(tmp_path, reranker), whole)
+    assert len(reranker.scored) == 1  # and that is there to stay
 
 
 def test_keys_tell_a_query_from_a_document() -> None:

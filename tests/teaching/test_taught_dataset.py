@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from doubles import LETTERS
 from flat_angles import Line
-from school import JUDGED, TEXTS, Judged, NumberReranker, judgments, school
+from school import JUDGED, TEXTS, Judged, NumberReranker, as_it_is, judgments, school
 
 from nearfar.data.check import check_dataset
 from nearfar.data.dataset import Dataset
@@ -20,7 +20,9 @@ from nearfar.training.known import settle
 
 
 def taught(tmp_path: Path, dataset: Dataset, **facts: object) -> TeachingSummary:
-    return teach(NumberReranker(), dataset, tmp_path / "new", Teaching(**facts))  # type: ignore[arg-type]
+    settings = Teaching(**facts)  # type: ignore[arg-type]
+    run = Run(calibration=as_it_is())
+    return teach(NumberReranker(), dataset, tmp_path / "new", settings, run)
 
 
 def test_every_judged_pair_of_train_gets_the_teachers_logit(tmp_path: Path) -> None:
@@ -139,13 +141,6 @@ def test_a_negative_that_is_also_an_answer_is_left_to_people(tmp_path: Path) -> 
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("kept", "score"), [("keep", 7.0), ("replace", 3.0)])
-def test_scores_of_before_are_kept_or_replaced(kept: str, score: float, tmp_path: Path) -> None:
-    old = school(tmp_path / "data", TEXTS, JUDGED, scores={("q", "answer"): 7.0})
-    taught(tmp_path, old, scores=kept)
-    assert judgments(tmp_path / "new")["q", "answer"].score == score
-
-
 def test_an_answer_that_is_measured_is_not_even_scored(tmp_path: Path) -> None:
     queries = {"q": "ask 0", "exam": "Ask  0"}  # the same question
     judged: list[Judged] = [*JUDGED, ("exam", "secret", 1, "test", "human"),
@@ -177,7 +172,7 @@ def test_the_nearest_documents_become_candidates_and_none_of_dev_or_test(tmp_pat
     ]
     old = school(tmp_path / "data", documents, judged, queries=queries,
                  groups={"exam": "g", "kin": "g"})  # fmt: skip
-    run = Run(encoder=Line())
+    run = Run(encoder=Line(), calibration=as_it_is())
     found = teach(NumberReranker(), old, tmp_path / "new", Teaching(depth=8), run)
     new = judgments(tmp_path / "new")
     assert {pair: one.score for pair, one in new.items() if pair[0] == "q"} == {
@@ -243,26 +238,6 @@ def test_two_teachers_are_fused_and_both_are_named(tmp_path: Path) -> None:
     answer = judgments(tmp_path / "new")["q", "answer"]
     assert answer.score == pytest.approx(3 * 0.75 + 1 * 0.25)
     assert answer.origin.facts["teacher"] == f"{'a' * 16}+{'b' * 16}"
-
-
-def test_a_teacher_is_held_against_people_before_the_rest_is_scored(tmp_path: Path) -> None:
-    documents = {f"d{i}": f"text {i}" for i in range(40)}
-    queries = {f"q{i}": f"ask {i}" for i in range(20)}
-    judged: list[Judged] = []
-    for i in range(20):  # people say the opposite of the teacher
-        judged += [
-            (f"q{i}", f"d{i}", 0, "train", "human"),
-            (f"q{i}", f"d{i + 9}", 1, "train", "human"),
-        ]
-    judged += [(f"q{i}", f"d{i + 2}", 0, "train", "mined") for i in range(20)]
-    old = school(tmp_path / "data", documents, judged, queries=queries)
-    reranker = NumberReranker()
-    with pytest.raises(BadRecord, match=r"agrees with people on 0% of 40 pairs \(kappa -1.00\)"):
-        teach(reranker, old, tmp_path / "new", run=Run(least_agreement=0.4))
-    assert not (tmp_path / "new").exists()
-    found = teach(reranker, old, tmp_path / "new")
-    assert found.agreement is not None
-    assert found.agreement.kappa == -1
 
 
 def test_stopping_keeps_what_was_scored(tmp_path: Path) -> None:

@@ -37,6 +37,10 @@ def search(
     lexical: Annotated[
         bool, typer.Option("--lexical", help="Words (BM25) help to find candidates.")
     ] = False,
+    lexical_weight: Annotated[
+        float | None,
+        typer.Option(help="How much words count beside meaning, 0 to 1. Default: by ranks (RRF)."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line a hit.")] = False,
     max_tokens: MaxTokens = None,
 ) -> None:
@@ -53,6 +57,10 @@ def search(
         raise BadSetting("The question is empty. Write what you look for between quotes.")
     if rerank is None and (candidates is not None or budget_ms is not None):
         raise BadSetting("--candidates and --budget-ms are for a reranker. Name it with --rerank.")
+    if lexical_weight is not None:
+        if not lexical:
+            raise BadSetting("--lexical-weight is for words. Add --lexical.")
+        require(0 <= lexical_weight <= 1, "--lexical-weight", "between 0 and 1", lexical_weight)
     require(budget_ms is None or budget_ms > 0, "--budget-ms", "above 0", budget_ms)
     opened = open_index(index)
     words = open_lexical(opened) if lexical else None
@@ -70,8 +78,11 @@ def search(
     from nearfar.search.reranked import retrieve_then_rerank
 
     reranker = None if rerank is None else load_reranker(rerank)
-    # A first call loads libraries and wakes threads: neither is what a budget is for.
-    retrieve_then_rerank(opened, encoder, reranker, question, k=1, candidates=1, where=among)
+    fusion = None if words is None else Fusion.by_lexical_weight(words, lexical_weight)
+    # A first call loads libraries and wakes threads: neither is what a budget is for. It asks
+    # something else, so that what is timed finds nothing of its own warm, in words that are known.
+    waking = opened.documents.fetch([0])[0].content[:100]
+    retrieve_then_rerank(opened, encoder, reranker, waking, k=1, candidates=1, fusion=fusion)
     found = retrieve_then_rerank(
         opened,
         encoder,
@@ -81,10 +92,10 @@ def search(
         candidates=max(100, k) if candidates is None else candidates,
         budget_seconds=None if budget_ms is None else budget_ms / 1_000,
         where=among,
-        fusion=None if words is None else Fusion(words),
+        fusion=fusion,
     )
     if as_json:
-        _print_lines(_reranked_row(hit) for hit in found.hits)
+        _print_lines(_reranked_row(hit, found) for hit in found.hits)
         say(_timing(found))
     else:
         _show_reranked(question, found)
@@ -160,10 +171,13 @@ def _row(hit: "Hit | RerankedHit", scores: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _reranked_row(hit: "RerankedHit") -> dict[str, Any]:
+def _reranked_row(hit: "RerankedHit", answer: "Reranked") -> dict[str, Any]:
     one = hit.found
     scores = {"rerank_score": hit.score, "retrieval_score": one.score,
               "cosine": one.cosine, "bm25": one.bm25}  # fmt: skip
     rounded = {name: None if value is None else round(value, 6) for name, value in scores.items()}
     ranks = {"retrieval_rank": one.rank, "vector_rank": one.vector_rank, "word_rank": one.word_rank}
-    return _row(hit, rounded | ranks)
+    # On each line: whoever reads one hit knows how much of the list above and below was read.
+    done = {"candidates": answer.candidates, "reranked": answer.reranked,
+            "stopped_by_budget": answer.stopped_by_budget}  # fmt: skip
+    return _row(hit, rounded | ranks) | done

@@ -1,6 +1,7 @@
 """`nearfar teach`: another model's scores of queries and documents, for the encoder to learn."""
 
 from contextlib import ExitStack
+from dataclasses import replace as replaced
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -9,12 +10,10 @@ import typer
 from nearfar.cli.options import DatasetFolder, Replace
 
 if TYPE_CHECKING:
-    from nearfar.data.dataset import Dataset
-    from nearfar.llm.settings import LlmSettings
     from nearfar.teaching.llm_judge import LlmJudge
     from nearfar.teaching.questions import Judging
     from nearfar.teaching.settings import Teaching
-    from nearfar.teaching.teach import Run, TeachingSummary
+    from nearfar.teaching.teach import Run
 
 
 def teach(
@@ -49,10 +48,11 @@ def teach(
         int, typer.Option(help="With --pairwise: each document meets twice so many others.")
     ] = 3,
     least_agreement: Annotated[
-        float, typer.Option(help="Of the LLM with people: kappa, or the share of answers found.")
+        float,
+        typer.Option(help="Of the LLM with people: kappa, or what stands for it."),
     ] = 0.4,
     allow_disagreement: Annotated[
-        bool, typer.Option("--allow-disagreement", help="Go on below that.")
+        bool, typer.Option("--allow-disagreement", help="Go on even if surely below that.")
     ] = False,
     max_answer_tokens: Annotated[
         int, typer.Option(help="The most the LLM may write at once, thinking included.")
@@ -90,16 +90,20 @@ def teach(
     """Score the judged pairs of the train split, and new candidates, in a new dataset.
 
     Every score is kept before it is used: the same command goes on after a crash, a limit or
-    Ctrl-C, and scores nothing twice. Keys are read from ANTHROPIC_API_KEY or OPENAI_API_KEY.
+    Ctrl-C, and scores at most the block again that was under way. Keys are read from
+    ANTHROPIC_API_KEY or OPENAI_API_KEY.
     """
     from nearfar.cli.language_model import address
     from nearfar.cli.talking import bars, say, stoppable
+    from nearfar.cli.teaching_report import say_bill, say_estimate, say_summary
     from nearfar.data.dataset import Dataset
     from nearfar.errors import BadSetting, NearfarError
     from nearfar.llm.settings import LlmSettings
+    from nearfar.model.locate import locate
     from nearfar.model.reranker import Reranker
     from nearfar.model.rerankers import load_reranker
     from nearfar.model.text import TextEncoder
+    from nearfar.pipeline.learning import calibration_beside
     from nearfar.teaching.questions import Judging
     from nearfar.teaching.teach import Run
     from nearfar.teaching.teach import teach as score
@@ -130,6 +134,7 @@ def teach(
         judging = Judging(llm=asked, repeats=repeats, documents_per_request=documents_per_request,
                           cycles=cycles, seed=seed)  # fmt: skip
     taught = Dataset.open(dataset)
+    folders = [locate(name) for name in reranker or []]  # a dry run too says which is not there
     with ExitStack() as stack:
         progress = stack.enter_context(bars())
         run = Run(
@@ -143,18 +148,20 @@ def teach(
         path = journal or out.with_name(f"{out.name}.answers.jsonl")
         judge = _judge(judging, pairwise, path, run, stack, dry_run) if judging else None
         if dry_run:
-            _estimate(taught, out, settings, run, judge)
+            say_estimate(taught, out, settings, run, judge)
             return
         teachers: list[Reranker] = [load_reranker(name) for name in reranker or []]
+        if len(teachers) == 1 and judge is None:
+            run = replaced(run, calibration=calibration_beside(folders[0], teachers[0], say))
         try:
             found = score([*teachers, *([judge] if judge else [])], taught, out, settings, run)
         except NearfarError:
             if judge is not None and judge.questioner.paid:
-                say(_bill(judge))  # whatever went wrong, what it cost is said
+                say(say_bill(judge))  # whatever went wrong, what it cost is said
             raise
         progress.close()
-        _show(found)
-        bill = "" if judge is None else f" {_bill(judge)}"
+        say_summary(found, run.least_agreement)
+        bill = "" if judge is None else f" {say_bill(judge)}"
     print(
         f"{out}: {found.pairs - found.unscored:,} of {found.pairs:,} pairs scored, "
         f"{found.queries:,} queries.{bill}"
@@ -196,84 +203,3 @@ def _judge(
     client = None if server is None else Client(server, judging.llm, spent_usd=spent)
     questioner = Questioner(judging, client, kept, run.progress, run.stop)
     return Comparer(questioner) if pairwise else Grader(questioner)
-
-
-def _estimate(
-    dataset: "Dataset", out: Path, settings: "Teaching", run: "Run", judge: "LlmJudge | None"
-) -> None:
-    from nearfar.cli.talking import say
-    from nearfar.teaching.teach import preview
-
-    teachers = [] if judge is None else [judge]
-    queries, pairs, found = preview(teachers, dataset, out, settings, run)
-    if judge is None:
-        print(f"{pairs:,} pairs of {queries:,} queries would be scored.")
-        return
-    llm = judge.questioner.judging.llm
-    how = (
-        "counted by the server of the model"
-        if found.counted
-        else "bounded by one for each byte; English has about a quarter of that"
-    )
-    say(f"pairs: {pairs:,} of {queries:,} queries")
-    say(f"answers paid for already: {found.answered:,}")
-    say(f"input tokens: {found.input_tokens:,}, {how}")
-    say(f"output tokens: at most {found.output_tokens:,}, {llm.max_tokens:,} an answer")
-    cost = llm.cost_usd(found.input_tokens, found.output_tokens)
-    most = llm.cost_usd(found.most_input_tokens, found.most_output_tokens)
-    if cost is None or most is None:
-        print(f"{found.requests:,} requests; price unknown: give --input-price and --output-price.")
-        return
-    print(
-        f"{found.requests:,} requests, at most {cost:,.4f} dollars; {most:,.4f} if every answer "
-        "were malformed and asked for again."
-    )
-
-
-def _show(found: "TeachingSummary") -> None:
-    from nearfar.cli.talking import say
-
-    if found.documents_kept_back:
-        say(f"left out: {found.documents_kept_back:,} documents of dev or test")
-    if found.left:
-        say(f"left as they are: {found.left:,} judgments of pairs that dev or test measures")
-    if found.unscored:
-        say(f"without a score: {found.unscored:,} pairs")
-    say(f"scored by this run: {found.new_scores:,}; the others were kept from before"
-        if found.new_scores else "scored by this run: none on this machine")  # fmt: skip
-    for what, count in found.became.items():
-        if count:
-            say(f"{what}: {count:,}")
-    if found.agreement is not None:
-        say(found.agreement.sentence())
-    else:
-        say("People have judged too few of these pairs to hold the teacher against.")
-
-
-def _bill(judge: "LlmJudge") -> str:
-    from nearfar.cli.language_model import bill, troubles
-    from nearfar.cli.talking import say
-
-    asked = judge.questioner
-    llm: LlmSettings = asked.judging.llm
-    assert asked.journal is not None
-    for state in ("refused", "malformed"):
-        if asked.states[state]:
-            say(f"set aside: {asked.states[state]:,} questions {state}")
-    if judge.ratings.share is not None:
-        alpha = judge.ratings.alpha
-        beyond = "it always says the same" if alpha is None else f"alpha {alpha:.2f}"
-        say(f"Asked again, the judge agrees with itself {judge.ratings.share:.0%} ({beyond}).")
-    if asked.limit_reached:
-        say(
-            f"Stopped at the limit of {llm.limit_usd} dollars. With a higher one and --replace "
-            "the same command goes on, and pays nothing twice."
-        )
-    if asked.failed:
-        say(
-            f"{asked.failed:,} questions got no answer; the same command with --replace asks "
-            f"again. The last problem: {asked.last_failure}"
-        )
-    for sentence in troubles(asked.journal, llm):
-        say(sentence)
-    return bill(asked.journal, llm)

@@ -102,31 +102,35 @@ def with_reranker(
     evidence: Evidence,
     dataset: Dataset,
     retrieve: Callable[[str], Sequence[int]],
+    fetch: Callable[[Sequence[int]], Sequence[str]],
     reranker: Reranker,
     asked: Sequence[int],
     *,
     words_too: bool = False,
+    lexical_weight: float | None = None,
     progress: Progress = silent,
 ) -> Evidence:
     """Measure a second stage on the same queries, and add it to the evidence.
 
     Args:
         evidence: of the model that retrieves, the last one.
-        dataset: where the texts are.
+        dataset: whose split is measured.
         retrieve: from the words of a query to rows of the task's documents, best first, at
             least as many as the largest number asked for, if there are so many.
+        fetch: from rows of the task's documents to their texts, as a search would fetch them.
         reranker: the second stage.
         asked: how many candidates it reads, 10 or more; several numbers are compared.
         words_too: whether BM25 helped to find candidates.
+        lexical_weight: how much it counted, 0 to 1; None: fused by ranks.
         progress: told after every query.
 
     Raises:
         BadModel: the reranker said something that is not a number.
     """
-    stages = read_candidates(evidence.task, dataset, retrieve, reranker, progress=progress)
+    stages = read_candidates(evidence.task, retrieve, fetch, reranker, asked, progress=progress)
     found = compare_stages(
-        stages, reranker.fingerprint, asked, clusters_of(dataset, evidence.task),
-        words_too=words_too,
+        stages, reranker.fingerprint, clusters_of(dataset, evidence.task),
+        words_too=words_too, lexical_weight=lexical_weight,
     )  # fmt: skip
     return replace(evidence, stages=stages, report=replace(evidence.report, reranking=found))
 

@@ -12,6 +12,7 @@ from nearfar.files import whole_file
 
 FORMAT = 1
 DOWN_IS_GOOD = ("alignment_loss", "uniformity_loss")
+NOTHING = "\u2013"  # a dash, where there is no number
 SHORT_NAMES = {  # for people; files keep the whole names
     "ndcg_at_10_score": "nDCG@10",
     "recall_at_10_score": "recall@10",
@@ -72,6 +73,14 @@ def _named(measures: Sequence[Measure], name: str) -> Measure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """How long one query takes in one stage, asked alone."""
+
+    median_seconds: float
+    p95_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Depth:
     """What it is worth to read so many candidates of each query; the others follow unread."""
 
@@ -79,6 +88,8 @@ class Depth:
     recall: Estimate  # share of the answers that are among them
     ceiling: Estimate  # nDCG@10 of the best order of them: no reranker can do better
     measures: tuple[Measure, ...]  # base: retrieval alone; tuned: these candidates reranked
+    fetching: Latency | None = None  # of the texts of so many; None: it was not timed
+    reranking: Latency | None = None  # of so many; None: it was not timed
 
     def measure(self, name: str) -> Measure:
         """Return a measure of both stages.
@@ -90,24 +101,18 @@ class Depth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Latency:
-    """How long one query takes in one stage, asked alone."""
-
-    median_seconds: float
-    p95_seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Reranking:
     """Two stages on the same queries: what retrieval lost, and what reranking won."""
 
     reranker: str  # fingerprint
     words_too: bool  # whether BM25 helped to find candidates
-    asked: tuple[int, ...]  # numbers of candidates that were asked for
+    asked: tuple[int, ...]  # numbers of candidates that were asked for; at most what was found
     depths: tuple[Depth, ...]  # these and others between them, from 0: retrieval alone
     retrieval: Latency  # the query encoded and its candidates found
-    reranking: Latency  # of the most candidates
+    reranking: Latency  # of the most candidates, as all three times here
     pairs_per_second: float
+    fetching: Latency | None = None  # their texts; None: in a report from before it was timed
+    lexical_weight: float | None = None  # of BM25, 0 to 1; None: by ranks, or meaning alone
 
     def at(self, candidates: int) -> Depth:
         """Return what reading so many is worth.
@@ -170,6 +175,9 @@ def told_of_stages(found: Reranking) -> list[str]:
     assert judged.tuned is not None, "one of two stages is missing"
     word = {"better": "lifts", "worse": "lowers", "unclear": "does not clearly change"}
     by = "with words" if found.words_too else "by meaning alone"
+    if found.lexical_weight is not None:
+        by += f" (weight {found.lexical_weight:g})"
+    fetching = "" if found.fetching is None else f"{milliseconds(found.fetching)} ms to fetch and "
     return [
         f"Retrieval {by} leaves {_percent(1 - most.recall.mean)} of the answers out of the first "
         f"{most.candidates:,} candidates: nDCG@10 can reach {span(most.ceiling)}, and is "
@@ -177,9 +185,10 @@ def told_of_stages(found: Reranking) -> list[str]:
         f"Reranking them {word[ndcg.verdict]} it: {span(ndcg.tuned)}, "
         f"{span(change, sign=True)} over {change.n:,} queries"
         f"{', too few to be sure of anything' if change.low is None else ''}.",
-        f"A query takes {_milliseconds(found.retrieval)} to retrieve and "
-        f"{_milliseconds(found.reranking)} to rerank, at {found.pairs_per_second:,.0f} pairs "
-        "a second (median; in brackets 95 of 100 take no longer).",
+        f"A query takes {milliseconds(found.retrieval)} ms to retrieve, {fetching}"
+        f"{milliseconds(found.reranking)} ms to rerank {most.candidates:,} candidates, at "
+        f"{found.pairs_per_second:,.0f} pairs a second (median; in brackets 95 of 100 take no "
+        "longer).",
         f"Of the first 10 documents {_percent(judged.base.mean)} are judged before reranking and "
         f"{_percent(judged.tuned.mean)} after: what is not judged counts as wrong.",
     ]
@@ -189,8 +198,11 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _milliseconds(found: Latency) -> str:
-    return f"{1e3 * found.median_seconds:,.1f} ms [{1e3 * found.p95_seconds:,.1f}]"
+def milliseconds(found: Latency | None) -> str:
+    """Return the median and what 95 of 100 stay within, such as "12.3 [20.1]"."""
+    if found is None:
+        return NOTHING
+    return f"{1e3 * found.median_seconds:,.1f} [{1e3 * found.p95_seconds:,.1f}]"
 
 
 def span(found: Estimate | None, *, sign: bool = False) -> str:
@@ -234,17 +246,23 @@ def read_report(folder: Path) -> Report:
 def _reranking(facts: Mapping[str, Any] | None) -> Reranking | None:
     if facts is None:
         return None
-    latencies = {name: Latency(**facts[name]) for name in ("retrieval", "reranking")}
+    latencies = {name: _latency(facts, name) for name in ("retrieval", "fetching", "reranking")}
     depths = tuple(
         Depth(
             candidates=row["candidates"],
             recall=Estimate(**row["recall"]),
             ceiling=Estimate(**row["ceiling"]),
             measures=tuple(_measure(one) for one in row["measures"]),
+            fetching=_latency(row, "fetching"),
+            reranking=_latency(row, "reranking"),
         )
         for row in facts["depths"]
     )
     return Reranking(**{**facts, **latencies, "asked": tuple(facts["asked"]), "depths": depths})
+
+
+def _latency(facts: Mapping[str, Any], name: str) -> Latency | None:
+    return Latency(**facts[name]) if facts.get(name) else None
 
 
 def _measure(facts: Mapping[str, Any]) -> Measure:

@@ -1,19 +1,16 @@
 """Measures two stages on the same queries: what retrieval lost, and what reranking won.
 
-Shapes: Q queries, N candidates of one query.
+Shapes: Q queries, N candidates of one query, S numbers of candidates that were asked for.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import pairwise
 from time import perf_counter
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from nearfar.data.dataset import Dataset
 from nearfar.errors import BadModel, require
 from nearfar.evaluation.embedded import Task
 from nearfar.evaluation.intervals import estimate
@@ -36,8 +33,15 @@ class TwoStages:
     task: Task
     candidates: Sequence[Sequence[str]]  # document ids, as retrieval ordered them
     logits: Sequence[Floats]  # of each candidate
+    depths: tuple[int, ...]  # (S,) numbers of candidates that were timed, ascending
     retrieval_seconds: Floats  # (Q,)
-    reranking_seconds: Floats  # (Q,)
+    fetching_seconds: Floats  # (Q, S) the texts of the first candidates, up to each number
+    reranking_seconds: Floats  # (Q, S) the same texts read
+
+    @property
+    def most(self) -> int:
+        """Return how many candidates the query has that has most."""
+        return max(map(len, self.candidates))
 
     def reranked(self, depth: int) -> dict[str, list[str]]:
         """Return the rankings where the first candidates are read and the others follow."""
@@ -63,60 +67,62 @@ class TwoStages:
 
     def per_query(self) -> dict[str, object]:
         """Return columns: of each query its values, its first hits and its time, stage by stage."""
-        most = max(map(len, self.candidates))
         columns: dict[str, object] = {}
-        for name, depth in (("retrieved", 0), ("reranked", most)):
+        for name, depth in (("retrieved", 0), ("reranked", self.most)):
             rankings = self.reranked(depth)
             columns |= {f"{name}_{metric}": values
                         for metric, values in _values(self.task, rankings).items()}  # fmt: skip
             columns[f"{name}_hits"] = [rankings[q.id][:_PLACES] for q in self.task.queries]
         columns["retrieval_seconds"] = self.retrieval_seconds
-        columns["reranking_seconds"] = self.reranking_seconds
+        columns["fetching_seconds"] = self.fetching_seconds[:, -1]
+        columns["reranking_seconds"] = self.reranking_seconds[:, -1]
         columns["candidates"] = [len(ids) for ids in self.candidates]
         return columns
 
 
 def read_candidates(
     task: Task,
-    dataset: Dataset,
     retrieve: Callable[[str], Sequence[int]],
+    fetch: Callable[[Sequence[int]], Sequence[str]],
     reranker: Reranker,
+    asked: Sequence[int],
     *,
     clock: Callable[[], float] = perf_counter,
     progress: Progress = silent,
 ) -> TwoStages:
     """Retrieve and rerank for each query alone, as a person who waits would, and take the time.
 
-    Each candidate is read once; whatever is asked of fewer candidates is counted from that.
+    Each candidate is read once: first those up to the smallest number asked for, then those up to
+    the next. The time of a number is that of all parts up to it, so a larger one may look slower,
+    by the cost of a call or two, than it would be in one go.
 
     Args:
         task: the queries, and what is known to be right.
-        dataset: where the texts are.
         retrieve: from the words of a query to rows of the task's documents, best first.
+        fetch: from rows of documents to their texts, as a search would fetch them.
         reranker: reads each query with all its candidates.
+        asked: the numbers of candidates that are timed, in any order.
         clock: tells seconds.
         progress: told after every query.
 
     Raises:
         BadModel: the reranker said something that is not a number.
     """
-    # A first call loads libraries and wakes threads, which no later one does.
-    asked = task.queries[0].content
-    retrieve(asked)
-    reranker.score(asked, [asked])
+    # A first call loads libraries and wakes threads, which no later one does. It asks for what no
+    # query does, in words that are known.
+    waking = fetch([0])[0][:100]
+    reranker.score(waking, fetch(retrieve(waking)[:1]))
     rows, found_in = [], []
     for query in task.queries:
         start = clock()
         rows.append(list(retrieve(query.content)))
         found_in.append(clock() - start)
         progress("retrieving", len(rows), len(task.queries))
-    texts = _texts(dataset, task, sorted(set(chain.from_iterable(rows))))
-    logits, read_in = [], []
+    # Fewer documents than were asked for can be found: no number is larger than what was read.
+    depths = tuple(sorted({min(depth, max(map(len, rows))) for depth in asked}))
+    logits, times = [], []
     for query, own in zip(task.queries, rows, strict=True):
-        contents = texts(own)
-        start = clock()
-        found = reranker.score(query.content, contents).double().numpy()
-        read_in.append(clock() - start)
+        found, spent = _read(query.content, own, depths, (fetch, reranker, clock))
         if not np.isfinite(found).all():
             place = own[int(np.flatnonzero(~np.isfinite(found))[0])]
             raise BadModel(
@@ -125,64 +131,70 @@ def read_candidates(
                 "short pair; in float16 large models overflow."
             )
         logits.append(found)
+        times.append(spent)
         progress("reranking", len(logits), len(task.queries))
+    seconds = np.cumsum(np.array(times), axis=1)  # (Q, S, 2)
     return TwoStages(
         task=task,
         candidates=[[task.document_ids[row] for row in own] for own in rows],
         logits=logits,
+        depths=depths,
         retrieval_seconds=np.array(found_in),
-        reranking_seconds=np.array(read_in),
+        fetching_seconds=seconds[:, :, 0],
+        reranking_seconds=seconds[:, :, 1],
     )
 
 
-def _texts(
-    dataset: Dataset, task: Task, rows: Sequence[int]
-) -> Callable[[Sequence[int]], list[str]]:
-    """Return a function from rows to contents; only the candidates' texts stand in memory."""
-    wanted = pa.array([task.document_ids[row] for row in rows])
-    batches = [
-        batch.filter(pc.is_in(batch["id"], value_set=wanted))
-        for batch in dataset.batches("documents", ["id", "content"])
-    ]
-    table = pa.Table.from_batches(batches)
-    place_of = {task.row_of[id_]: place for place, id_ in enumerate(table["id"].to_pylist())}
-
-    def texts(own: Sequence[int]) -> list[str]:
-        places = pa.array([place_of[row] for row in own], pa.int64())
-        found: list[str] = table["content"].take(places).to_pylist()
-        return found
-
-    return texts
+def _read(
+    query: str,
+    rows: Sequence[int],
+    depths: Sequence[int],
+    means: tuple[Callable[[Sequence[int]], Sequence[str]], Reranker, Callable[[], float]],
+) -> tuple[Floats, list[tuple[float, float]]]:
+    """Return the logits of a query's candidates, and of each part the two times it took."""
+    fetch, reranker, clock = means
+    logits, times = [np.zeros(0)], []
+    for start, end in pairwise((0, *depths)):
+        before = clock()
+        texts = fetch(rows[start:end])
+        fetched = clock()
+        if texts:
+            logits.append(reranker.score(query, texts).double().numpy())
+        times.append((fetched - before, clock() - fetched))
+    return np.concatenate(logits), times
 
 
 def compare_stages(
     stages: TwoStages,
     reranker: str,
-    asked: Sequence[int],
     clusters: Sequence[str],
     *,
     words_too: bool,
+    lexical_weight: float | None = None,
 ) -> Reranking:
     """Return both stages in numbers, with intervals paired query by query.
 
     Args:
-        stages: the candidates and their logits, as many as the largest number asked for.
+        stages: the candidates and their logits.
         reranker: its fingerprint.
-        asked: numbers of candidates.
         clusters: (Q,) what each query belongs to.
         words_too: whether BM25 helped to find candidates.
+        lexical_weight: how much it counted, 0 to 1; None: fused by ranks.
     """
+    asked = stages.depths
     depths = sorted({*asked, *(depth for depth in _CURVE if depth <= max(asked))})
     alone = _values(stages.task, stages.reranked(0))
-    seconds = float(stages.reranking_seconds.sum())
+    seconds = float(stages.reranking_seconds[:, -1].sum())
     pairs = sum(map(len, stages.candidates))
     return Reranking(
         reranker=reranker,
         words_too=words_too,
-        asked=tuple(sorted(set(asked))),
+        lexical_weight=lexical_weight,
+        asked=asked,
         depths=tuple(_depth(stages, depth, alone, clusters) for depth in depths),
         retrieval=_latency(stages.retrieval_seconds),
-        reranking=_latency(stages.reranking_seconds),
+        fetching=_latency(stages.fetching_seconds[:, -1]),
+        reranking=_latency(stages.reranking_seconds[:, -1]),
         pairs_per_second=pairs / seconds if seconds > 0 else 0.0,
     )
 
@@ -197,8 +209,11 @@ def _depth(
         _recall(task.judged[query.id], ids[:depth])
         for query, ids in zip(task.queries, stages.candidates, strict=True)
     ])  # fmt: skip
+    timed = stages.depths.index(depth) if depth in stages.depths else None
     return Depth(
         candidates=depth,
+        fetching=None if timed is None else _latency(stages.fetching_seconds[:, timed]),
+        reranking=None if timed is None else _latency(stages.reranking_seconds[:, timed]),
         recall=estimate(recall, clusters, span=(0.0, 1.0)),
         ceiling=estimate(ceiling, clusters, span=(0.0, 1.0)),
         measures=tuple(

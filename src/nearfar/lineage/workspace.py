@@ -20,7 +20,7 @@ TABLES: tuple[Table, ...] = ("documents", "queries", "judgments")
 MOST_DEPTH = 8
 DEEPEST = 100  # where a forgetting still looks
 _NOT_OURS = {".git", ".hg", "__pycache__", "node_modules", "site-packages"}
-# Named by mining/contents.py, which keeps the texts too.
+# Named by model/kept_vectors.py and data/texts_by_row.py.
 _VECTORS = re.compile(r"vectors-[0-9a-f]{16}\.npy|texts-[0-9a-f]{16}\.arrow")
 # A line of llm/journal.py begins so, and says at least this.
 _ANSWER, _ANSWERED = b'{"key": "', {"key", "text", "stop", "cost_usd"}

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nearfar.mining.contents import Texts
+from nearfar.data.texts_by_row import Texts
 from nearfar.mining.refusing import Candidate, Case, below
 from nearfar.mining.settings import Mining
 from nearfar.model.encoder import Encoder

@@ -14,10 +14,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nearfar.data.dataset import Dataset
+from nearfar.data.words import words_of
 from nearfar.errors import BadSetting
 from nearfar.vectors.nearest import nearest
+from nearfar.vectors.ranks import RRF
 
-_RRF = 60  # the constant of reciprocal rank fusion
 _RECALL = 0.95  # least share of the exact neighbours that an approximate search must find
 _QUERIES_TRIED = 256  # on which that is measured
 
@@ -103,22 +104,23 @@ class Approximate:
 class Lexical:
     """The documents that share the rarest words with the query (BM25), by the library bm25s.
 
-    Words are runs of letters and digits in lower case, of any language; none are left out.
+    Words are those of `words_of`, as in the index of `nearfar index --lexical`.
     """
 
     def __init__(self, dataset: Dataset, among: Int[Tensor, " S"]) -> None:
         import bm25s
 
-        self._bm25s: Any = bm25s
         self._among = among
         wanted = set(among.tolist())
-        words = self._words(
-            content for row, content in enumerate(_contents(dataset)) if row in wanted
-        )
-        self._known = set(words.vocab) - {""}
-        self._index = bm25s.BM25(method="lucene")
+        self._known: dict[str, int] = {}
+        numbers = [
+            [self._known.setdefault(word, len(self._known)) for word in words_of(content)]
+            for row, content in enumerate(_contents(dataset))
+            if row in wanted
+        ]
+        self._index: Any = bm25s.BM25(method="lucene")
         if self._known:
-            self._index.index(words, show_progress=False)
+            self._index.index((numbers, dict(self._known)), show_progress=False)
 
     def find(
         self, queries: Sequence[str], vectors: Float[Tensor, "Q D"], k: int
@@ -127,10 +129,7 @@ class Lexical:
         del vectors
         k = min(k, len(self._among))
         rows = torch.full((len(queries), k), -1)
-        words = [
-            [word for word in asked if word in self._known]
-            for asked in self._words(queries, ids=False)
-        ]
+        words = [[word for word in words_of(asked) if word in self._known] for asked in queries]
         able = [place for place, asked in enumerate(words) if asked]
         if able:
             found, scores = self._index.retrieve(
@@ -139,12 +138,6 @@ class Lexical:
             best = self._among[torch.from_numpy(found.astype(np.int64))]
             rows[able] = best.where(torch.from_numpy(scores) > 0, -1)
         return rows
-
-    def _words(self, texts: Any, *, ids: bool = True) -> Any:
-        return self._bm25s.tokenize(
-            list(texts), token_pattern=r"(?u)\w+", stopwords=[], return_ids=ids,
-            show_progress=False,
-        )  # fmt: skip
 
 
 def _contents(dataset: Dataset) -> Iterator[str]:
@@ -167,7 +160,7 @@ def fused(found: Sequence[Int[Tensor, "Q K"]], k: int) -> Int[Tensor, "Q K"]:
         for rows in found:
             for rank, row in enumerate(rows[query].tolist(), start=1):
                 if row >= 0:
-                    scores[row] = scores.get(row, 0.0) + 1 / (_RRF + rank)
+                    scores[row] = scores.get(row, 0.0) + 1 / (RRF + rank)
         best = sorted(scores, key=lambda row: (-scores[row], row))[:k]
         fused_rows[query, : len(best)] = torch.tensor(best, dtype=torch.long)
     return fused_rows

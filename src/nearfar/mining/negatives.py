@@ -6,9 +6,11 @@ Shapes: Q queries, C documents, D dimensions, K places.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,12 +19,12 @@ from torch import Tensor
 
 from nearfar.data.copying import copy_records
 from nearfar.data.dataset import Dataset
+from nearfar.data.texts_by_row import Texts
 from nearfar.data.writer import write_dataset
 from nearfar.errors import BadFile, BadRecord, BadSetting
 from nearfar.fingerprint import content_id
 from nearfar.mining.asking import Asked, Guide, Teacher
 from nearfar.mining.audit import Audit, Auditor, require_hard
-from nearfar.mining.contents import Texts, document_vectors, room
 from nearfar.mining.finders import Approximate, Exact, Finder, Lexical, fused
 from nearfar.mining.judges import Judges
 from nearfar.mining.known import Known, read_known
@@ -30,6 +32,7 @@ from nearfar.mining.refusing import Case, open_case
 from nearfar.mining.sampling import sampled
 from nearfar.mining.settings import Mining
 from nearfar.model.encoder import Encoder
+from nearfar.model.kept_vectors import document_vectors, make_cache
 from nearfar.model.precision import choose_device
 from nearfar.progress import Progress, silent
 from nearfar.records import Judgment, Origin, Query, Scalar
@@ -117,7 +120,7 @@ def mine_negatives(
         )
     licence = str(dataset.manifest.get("licence", "unknown"))
     parents = [_parent(dataset, encoder, settings, judges)]
-    with room(cache) as place:
+    with _room(cache) as place:
         miner = _open_miner(encoder, dataset, known, settings, judges, place, progress)
         with write_dataset(folder, licence=licence, parents=parents, replace=replace) as writer:
             copy_records(dataset, writer)
@@ -139,6 +142,16 @@ def mine_negatives(
         audit=audit,
         recall=miner.recall,
     )
+
+
+@contextmanager
+def _room(cache: Path | None) -> Iterator[Path]:
+    """Yield the folder to work in: the cache, which stays, or one that goes."""
+    if cache is not None:
+        yield make_cache(cache)
+        return
+    with TemporaryDirectory(prefix="nearfar-mining-") as name:
+        yield Path(name)
 
 
 def _open_miner(
@@ -164,7 +177,7 @@ def _open_miner(
         theirs = document_vectors(judges.guide, dataset, known.documents, place, progress)
         guide = Guide(judges.guide, theirs, settings.guide_margin)
     if judges.teacher is not None:
-        texts = Texts(dataset, known.documents, place)
+        texts = Texts(dataset, "documents", place, named=known.documents)
         teacher = Teacher(judges.teacher, texts, settings, progress)
     return _Miner(encoder, known, settings, vectors, finders, guide, teacher)
 

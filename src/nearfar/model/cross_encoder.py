@@ -138,6 +138,11 @@ class CrossEncoder:
             self._named = (state, self._name())
         return self._named[1]
 
+    @property
+    def max_tokens(self) -> int:
+        """How many tokens of a query and a document together are read."""
+        return self.tokens.max_tokens
+
     def thaw(self) -> None:
         """Let the weights learn; until they are frozen again they are hashed for each name."""
         self.network.requires_grad_(True)

@@ -99,6 +99,11 @@ class YesNoReranker:
             self._named = (state, self._name())
         return self._named[1]
 
+    @property
+    def max_tokens(self) -> int:
+        """How many tokens of a query and a document together are read."""
+        return self.prompt.max_tokens
+
     def score(self, query: str, documents: Sequence[str]) -> Float[Tensor, " N"]:
         """Return one logit per document, in the order given: the higher, the better the answer."""
         places = torch.arange(len(documents))

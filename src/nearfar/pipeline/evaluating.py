@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from nearfar.data.dataset import Dataset
+from nearfar.errors import require
 from nearfar.evaluation.embedded import dev_scores, read_task
 from nearfar.evaluation.evaluate import Evidence, evaluate, with_reranker, write_per_query
 from nearfar.evaluation.page import write_page
@@ -19,6 +20,7 @@ from nearfar.model.encoder import Encoder
 from nearfar.model.reranker import Reranker
 from nearfar.progress import Progress, silent
 from nearfar.search.candidates import Fusion, find_candidates
+from nearfar.search.documents_file import StoredDocuments, write_documents
 from nearfar.search.index import contents
 from nearfar.search.lexical_file import LexicalIndex, write_lexical
 from nearfar.training.train import Check
@@ -33,9 +35,13 @@ class SecondStage:
     reranker: Reranker
     candidates: tuple[int, ...] = CANDIDATES
     lexical: bool = False  # whether BM25 helps to find them
+    lexical_weight: float | None = None  # how much it counts, 0 to 1; None: fused by ranks
 
     def __post_init__(self) -> None:
         require_depths(self.candidates)
+        if self.lexical_weight is not None:
+            holds = self.lexical and 0 <= self.lexical_weight <= 1
+            require(holds, "lexical_weight", "between 0 and 1, with lexical", self.lexical_weight)
 
 
 def dev_check(dataset: Dataset, settings: Evaluation) -> Check | None:
@@ -88,12 +94,18 @@ def _with_second_stage(
     progress: Progress,
 ) -> Evidence:
     documents = evidence.last.embedded.documents
-    with TemporaryDirectory(prefix="nearfar-words-") as place:
-        fusion = None
+    with TemporaryDirectory(prefix="nearfar-candidates-") as place:
+        # What `nearfar index` writes too: the same work is timed as that of a search.
+        fusion, table = None, Path(place) / "documents.parquet"
+        with write_documents(table) as append:
+            for batch in dataset.batches("documents"):
+                append(batch)
+        stored = StoredDocuments(table)
         if second.lexical:
             folder = Path(place) / "lexical"
             write_lexical(folder, lambda: contents(dataset), progress=progress)
-            fusion = Fusion(LexicalIndex(folder, len(documents)))
+            words = LexicalIndex(folder, len(documents))
+            fusion = Fusion.by_lexical_weight(words, second.lexical_weight)
 
         def retrieve(text: str) -> Sequence[int]:
             vectors = encoder.encode([text], "query")
@@ -102,9 +114,13 @@ def _with_second_stage(
             )
             return [one.row for one in found]
 
+        def fetch(rows: Sequence[int]) -> list[str]:
+            found = stored.fetch(rows)
+            return [found[row].content for row in rows]
+
         return with_reranker(
-            evidence, dataset, retrieve, second.reranker, second.candidates,
-            words_too=second.lexical, progress=progress,
+            evidence, dataset, retrieve, fetch, second.reranker, second.candidates,
+            words_too=second.lexical, lexical_weight=second.lexical_weight, progress=progress,
         )  # fmt: skip
 
 

@@ -1,11 +1,14 @@
 """One training with its check on dev: of an encoder, or of a cross-encoder."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from nearfar.data.dataset import Dataset
-from nearfar.errors import BadRecord
+from nearfar.errors import BadModel, BadRecord
+from nearfar.model.calibration import FILE, Calibration, read_calibration
 from nearfar.model.cross_encoder import CrossEncoder
+from nearfar.model.reranker import Reranker
 from nearfar.model.text import TextEncoder
 from nearfar.pipeline.dev_pairs import DevPairs, read_dev_pairs
 from nearfar.pipeline.evaluating import dev_check
@@ -48,6 +51,19 @@ def learn_to_rerank(
         if pairs is not None and ranks.rank() == 0:
             _calibrate(pairs, model, found.model, hooks)
     return found
+
+
+def calibration_beside(
+    folder: Path, reranker: Reranker, say: Callable[[str], None]
+) -> Calibration | None:
+    """Return what was fitted for a reranker, if it lies in its folder and is of this very one."""
+    if not (folder / FILE).is_file():
+        return None
+    try:
+        return read_calibration(folder, reranker=reranker.fingerprint)
+    except BadModel as error:
+        say(f"Not used: {error}")
+        return None
 
 
 def _tell(model: CrossEncoder, pairs: DevPairs | None, hooks: Hooks) -> None:

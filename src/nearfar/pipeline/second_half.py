@@ -7,10 +7,11 @@ from typing import Any
 
 from nearfar.data.dataset import Dataset
 from nearfar.model.cross_encoder import CrossEncoder, CrossSettings
+from nearfar.model.locate import locate
 from nearfar.model.rerankers import load_reranker
 from nearfar.model.text import TextEncoder
 from nearfar.pipeline.evaluating import SecondStage
-from nearfar.pipeline.learning import learn_to_rerank
+from nearfar.pipeline.learning import calibration_beside, learn_to_rerank
 from nearfar.pipeline.recipe import CrossTraining, Distillation, Recipe
 from nearfar.pipeline.stage import Stage
 from nearfar.pipeline.talk import Talk, best_of
@@ -70,6 +71,9 @@ class SecondHalf:
             if own is None
             else load_reranker(own.base, own)
         )
+        beside = cross if own is None else locate(own.base, revision=own.revision)
+        assert beside is not None
+        calibration = calibration_beside(beside, teacher, self.talk.say)
         teaching = asdict(chosen.teaching)
         teaching.pop("pairs_per_block")  # moves nothing
         facts = {
@@ -77,6 +81,7 @@ class SecondHalf:
             "teacher": teacher.fingerprint,
             "space": encoder.space.fingerprint if chosen.candidates else None,
             "teaching": teaching,
+            "calibration": None if calibration is None else [calibration.slope, calibration.offset],
         }
         work = self.stage("teach", facts)
         folder = work.folder / "dataset"
@@ -85,6 +90,7 @@ class SecondHalf:
                 run = Run(
                     cache=self.home / "scores",
                     encoder=encoder if chosen.candidates else None,
+                    calibration=calibration,
                     progress=self.talk.progress,
                     stop=stop,
                     replace=True,
@@ -92,6 +98,8 @@ class SecondHalf:
                 found = teach(teacher, taught, folder, chosen.teaching, run)
                 result |= {"pairs": found.pairs, "became": dict(found.became)}
             self.talk.say(f"{found.pairs:,} pairs scored for {found.queries:,} queries")
+            if (worry := found.worry()) is not None:
+                self.talk.say(worry)
         return Dataset.open(folder)
 
     def measured(self, cross: Path | None) -> SecondStage | None:

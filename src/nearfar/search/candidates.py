@@ -11,9 +11,8 @@ from torch import Tensor
 from nearfar.errors import require
 from nearfar.search.lexical_file import LexicalIndex, best_rows
 from nearfar.vectors.nearest import nearest
+from nearfar.vectors.ranks import RRF
 from nearfar.vectors.similarity import unit
-
-_RRF = 60  # the constant of reciprocal rank fusion
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +48,11 @@ class Fusion:
     def __post_init__(self) -> None:
         holds = self.weight is None or 0 <= self.weight <= 1
         require(holds, "the weight of a fusion", "between 0 and 1, or none", self.weight)
+
+    @classmethod
+    def by_lexical_weight(cls, lexical: LexicalIndex, weight: float | None) -> "Fusion":
+        """Return one by the weight of words, 0 to 1, as people say it; None: by ranks."""
+        return cls(lexical, None if weight is None else 1 - weight)
 
 
 def find_candidates(
@@ -110,7 +114,7 @@ def _fused(
     if weight is None:
         both = (vector_ranks, word_ranks)
         score_of = {
-            row: sum(1 / (_RRF + ranks[row]) for ranks in both if row in ranks) for row in cosine_of
+            row: sum(1 / (RRF + ranks[row]) for ranks in both if row in ranks) for row in cosine_of
         }
     else:
         top = max(cosine_of.values(), default=0.0) + 1

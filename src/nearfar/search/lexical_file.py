@@ -4,7 +4,6 @@ Shapes: C documents, V words, P pairs of a word and a document that holds it.
 """
 
 import json
-import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nearfar.data.words import VERSION, words_of
 from nearfar.errors import BadFile, BadRecord
 from nearfar.progress import Progress, silent
 
@@ -22,18 +22,9 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 _K1, _B = 1.5, 0.75
-_WORD = re.compile(r"\w+")
+_RULE = "words.json"  # beside what bm25s writes: how texts became words
 _DOCUMENTS_PER_CHUNK = 2_048
 _AGAIN = "Build the index again with `nearfar index --lexical`."
-
-
-def words_of(text: str) -> list[str]:
-    """Return runs of letters and digits in lower case, of any language; none are left out.
-
-    >>> words_of("Wie geht's, Zoë?")
-    ['wie', 'geht', 's', 'zoë']
-    """
-    return _WORD.findall(text.lower())
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +139,25 @@ def _write_facts(folder: Path, counted: _Counted) -> None:
              "dtype": "float32", "int_dtype": "int32", "num_docs": len(counted.lengths),
              "version": bm25s.__version__, "backend": "numpy"}  # fmt: skip
     (folder / "params.index.json").write_text(json.dumps(facts, indent=4), encoding="utf-8")
+    # In a file of its own: bm25s refuses parameters that it does not know.
+    (folder / _RULE).write_text(json.dumps({"version": VERSION}), encoding="utf-8")
+
+
+def _require_same_words(folder: Path) -> None:
+    """Raise BadFile where texts became words by another rule than queries will."""
+    path = folder / _RULE
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["version"] if path.exists() else 1
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadFile(
+            f"{folder}: expected a BM25 index, and it cannot be read ({error}). {_AGAIN}"
+        ) from error
+    if found != VERSION:
+        raise BadFile(
+            f"{folder}: expected words by version {VERSION} of the rule that divides texts "
+            f"into words, found version {found}: a query would be divided otherwise than the "
+            f"documents were. {_AGAIN}"
+        )
 
 
 class LexicalIndex:
@@ -161,7 +171,8 @@ class LexicalIndex:
             count: of the documents that it must be of.
 
         Raises:
-            BadFile: it is missing, damaged, or of other documents.
+            BadFile: it is missing, damaged, of other documents, or its texts became words by
+                another rule.
         """
         import bm25s
 
@@ -169,16 +180,17 @@ class LexicalIndex:
             raise BadFile(
                 f"{folder.parent}: expected a BM25 index beside the vectors, found none. {_AGAIN}"
             )
+        _require_same_words(folder)
         try:
             self._bm25: Any = bm25s.BM25.load(folder, mmap=True)
         except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadFile(
                 f"{folder}: expected a BM25 index, and it cannot be read ({error}). {_AGAIN}"
             ) from error
-        held, words = self._bm25.scores, self._bm25.vocab_dict
+        held, known = self._bm25.scores, self._bm25.vocab_dict
         for what, expected, found in (
             ("documents", count, held["num_docs"]),
-            ("words", len(words), len(held["indptr"]) - 1),
+            ("words", len(known), len(held["indptr"]) - 1),
             ("scores", int(held["indptr"][-1]), len(held["data"])),
             ("places", int(held["indptr"][-1]), len(held["indices"])),
         ):

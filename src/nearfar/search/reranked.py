@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from time import perf_counter
 from typing import overload
 
@@ -19,6 +19,7 @@ from nearfar.search.documents_file import StoredDocuments
 from nearfar.search.index import Index
 
 _FIRST_WAVE = 8  # pairs; read before any speed is known
+_CHARACTERS_PER_TOKEN = 6  # more than most texts have: a cut pair counts rather too long
 _INSTANT = 1e-9  # seconds; a clock may not have moved at all
 
 
@@ -108,8 +109,14 @@ def retrieve_then_rerank(
     Without a budget all candidates of all queries are read in one call of the reranker, which
     sorts them by length, and the answer is the same each time. With one, they are read in the
     order of their ranks, wave by wave: the first is of 8 pairs, and each later one of as many
-    as should be read in half of the time that is left, at the speed of the one before. What is
-    not read stands below what is, as retrieval ordered it. Equals keep the order of retrieval.
+    as should be read in half of the time that is left. How long that takes is foretold from the
+    wave before, by its pairs and by their characters, whichever says longer. What is not read
+    stands below what is, as retrieval ordered it. Equals keep the order of retrieval.
+
+    The budget is no promise of a time. What can outlast it: encoding and retrieval, after which
+    nothing is read; the first wave, of which no speed is known yet; a later one that takes over
+    twice as long as foretold; and fetching the documents that are returned, for which time is
+    kept back as soon as it is known how long one takes.
 
     Args:
         index: what is searched.
@@ -118,8 +125,8 @@ def retrieve_then_rerank(
         query: one text, or a list of them.
         k: at most so many hits a query, 1 or more.
         candidates: at most so many of a query are read, k or more.
-        budget_seconds: of the whole call, counted from its beginning; only the first wave can
-            outlast it. None: no limit.
+        budget_seconds: of the whole call, counted from its beginning; above 0. No wave begins
+            after it, nor one that should not end within it. None: no limit.
         where: fields that must have exactly these values, such as {"language": "de"}.
         fusion: how words join in; None: candidates are found by meaning alone.
         clock: tells seconds.
@@ -147,7 +154,7 @@ def retrieve_then_rerank(
     among = index.documents.rows_where(where) if where else None
     found = find_candidates(index.vectors, vectors, texts, candidates, among=among, fusion=fusion)
     times.append(clock())
-    reader = _Reader(index.documents, reranker, texts, clock)
+    reader = _Reader(index.documents, reranker, texts, k, clock)
     logits = [[] for _ in found] if reranker is None else reader.read(found, times[0] + budget)
     ordered = [_ordered(some, own)[:k] for some, own in zip(found, logits, strict=True)]
     reader.fetch([one.row for some in ordered for one, _ in some])
@@ -177,6 +184,22 @@ def _ordered(
     return [*read, *((one, None) for one in found[len(logits) :])]
 
 
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """How long reading took last, by two measures; what is read next may be shorter or longer."""
+
+    seconds_per_pair: float
+    seconds_per_character: float
+
+    def seconds(self, pairs: int, characters: int) -> float:
+        """Return how long so many pairs of so many characters in all should take.
+
+        Long pairs take longer than short ones, and short ones not as much less as they are
+        shorter, nor is what a model cuts off as long as it looks: the slower measure holds.
+        """
+        return max(pairs * self.seconds_per_pair, characters * self.seconds_per_character)
+
+
 @dataclass(slots=True)
 class _Reader:
     """Has candidates read, fetches a text when it is needed, and takes the time of both."""
@@ -184,37 +207,74 @@ class _Reader:
     stored: StoredDocuments
     reranker: Reranker | None
     queries: Sequence[str]
+    k: int  # hits of each query, whose documents are needed in the end, read or not
     clock: Callable[[], float]
     documents: dict[int, Document] = field(default_factory=dict)  # by row
     fetching: float = 0.0
     reranking: float = 0.0
 
     def read(self, found: Sequence[Sequence[Candidate]], deadline: float) -> list[list[float]]:
-        """Return the logits of the first candidates of each query, as many as time allows.
-
-        No wave begins that should not end in time.
-        """
+        """Return the logits of the first candidates of each query, as many as time allows."""
         # By rank, then by query: when time runs out, all queries have had their share of it.
-        pairs = sorted(
+        ranked = sorted(
             (one.rank, query, one.row) for query, some in enumerate(found) for one in some
         )
+        pairs = [(query, row) for _, query, row in ranked]
         logits: list[list[float]] = [[] for _ in found]
-        done, size = 0, len(pairs) if deadline == math.inf else _FIRST_WAVE
-        now = self.clock()
-        while done < len(pairs) and size >= 1 and now < deadline:
-            wave = [(query, row) for _, query, row in pairs[done : done + size]]
+        wave: Sequence[tuple[int, int]]
+        pace: _Pace | None = None
+        while pairs and self.clock() < deadline:
+            lacking = sum(max(min(self.k, len(some)) - len(own), 0)
+                          for some, own in zip(found, logits, strict=True))  # fmt: skip
+            kept_back = self._fetch_seconds(lacking)
+            if deadline == math.inf:
+                wave = pairs
+            elif pace is None:
+                wave = pairs[:_FIRST_WAVE]
+            else:
+                wave = self._fitting(pairs, pace, deadline - kept_back)
+            self.fetch([row for _, row in wave])
+            if not wave or self.clock() >= deadline - kept_back:
+                break
+            before = self.reranking
             for (query, _), logit in zip(wave, self._wave(wave), strict=True):
                 logits[query].append(logit)
-            done += len(wave)
-            before, now = now, self.clock()
-            pairs_per_second = len(wave) / max(now - before, _INSTANT)
-            size = int(min(pairs_per_second * (deadline - now) / 2, len(pairs)))
+            took = max(self.reranking - before, _INSTANT)
+            pace = _Pace(took / len(wave), took / max(sum(self._lengths(wave)), 1))
+            pairs = pairs[len(wave) :]
         return logits
+
+    def _fitting(
+        self, pairs: Sequence[tuple[int, int]], pace: _Pace, deadline: float
+    ) -> Sequence[tuple[int, int]]:
+        """Return the first pairs that fit into half of the time that is left; fetches their texts.
+
+        How long a text is shows only when it is there: as many are fetched as could be read if
+        none were longer than those before. The others wait for the wave after.
+        """
+        each = pace.seconds_per_pair + self._fetch_seconds(1)
+        some = pairs[: int(min(max(deadline - self.clock(), 0) / 2 / each, len(pairs)))]
+        self.fetch([row for _, row in some])
+        half = (deadline - self.clock()) / 2
+        totals = enumerate(accumulate(self._lengths(some)), start=1)
+        return some[: sum(pace.seconds(count, total) <= half for count, total in totals)]
+
+    def _lengths(self, pairs: Sequence[tuple[int, int]]) -> list[int]:
+        """Return the characters of each pair that the reranker reads, as far as it says."""
+        tokens = getattr(self.reranker, "max_tokens", None)  # no part of a reranker's promise
+        most = math.inf if tokens is None else _CHARACTERS_PER_TOKEN * tokens
+        return [
+            int(min(len(self.queries[query]) + len(self.documents[row].content), most))
+            for query, row in pairs
+        ]
+
+    def _fetch_seconds(self, count: int) -> float:
+        """Return how long it should take to fetch so many documents; 0 before any was."""
+        return count * self.fetching / max(len(self.documents), 1)
 
     def _wave(self, wave: Sequence[tuple[int, int]]) -> list[float]:
         """Return the logit of each query and row, all scored together."""
         assert self.reranker is not None, "nobody is there to read"
-        self.fetch([row for _, row in wave])
         start = self.clock()
         place_of = {row: place for place, row in enumerate(dict.fromkeys(row for _, row in wave))}
         contents = [self.documents[row].content for row in place_of]

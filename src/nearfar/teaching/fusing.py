@@ -10,11 +10,10 @@ import numpy.typing as npt
 
 from nearfar.errors import BadSetting
 from nearfar.teaching.settings import Fusion
+from nearfar.vectors.ranks import RRF
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-
-_RRF = 60  # the constant of reciprocal rank fusion
 
 
 def fused(logits: Floats, query: Ints, fusion: Fusion, weights: Sequence[float]) -> Floats:
@@ -67,7 +66,7 @@ def require_weights(weights: Sequence[float], teachers: int) -> None:
 
 def _of_one_query(logits: Floats, shares: Floats, *, by_rank: bool) -> Floats:
     means, spreads = logits.mean(axis=1), logits.std(axis=1)
-    values = np.stack([1 / (_RRF + _ranks(own)) for own in logits]) if by_rank else logits
+    values = np.stack([1 / (RRF + _ranks(own)) for own in logits]) if by_rank else logits
     centred = values - values.mean(axis=1, keepdims=True)
     own = values.std(axis=1, keepdims=True)
     standard = np.divide(centred, own, out=np.zeros_like(centred), where=own > 0)

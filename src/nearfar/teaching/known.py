@@ -43,6 +43,18 @@ class Known:
     score: npt.NDArray[np.float32]  # (J,) a teacher's, of earlier; NaN: none
     split: npt.NDArray[np.uint8]  # (J,) places in SPLITS
     kind: Sequence[str]  # (J,) of the origins
+    teacher: Sequence[str]  # (J,) whose the score is; empty: unknown
+    was_negative: Bools  # (J,) a machine had chosen it for a negative, before a teacher graded it
+
+    @property
+    def taught(self) -> Bools:
+        """Which judgments a teacher graded: it cannot be held against what it said itself."""
+        return np.fromiter((kind == "taught" for kind in self.kind), bool, len(self.kind))
+
+    def answers(self, regraded: Sequence[str]) -> Bools:
+        """Return which judgments name an answer, and not one that a teacher may take back."""
+        stands: Bools = self.grade > 0
+        return stands & ~self.taught if "taught" in regraded else stands
 
     @property
     def train(self) -> Bools:
@@ -116,7 +128,7 @@ def barred(known: Known, queries: AbstractSet[int]) -> Barred:
 def read_known(dataset: Dataset) -> Known:
     """Read ids, what tells texts apart, and all judgments; not the texts themselves.
 
-    Memory: ids and about 60 bytes a text, about 40 bytes a judgment.
+    Memory: ids and about 60 bytes a text, about 50 bytes a judgment.
 
     Raises:
         BadFile: a table is missing or damaged.
@@ -152,6 +164,8 @@ def read_known(dataset: Dataset) -> Known:
         score=np.array(judged.score, dtype=np.float32),
         split=np.array(judged.split, dtype=np.uint8),
         kind=judged.kind,
+        teacher=judged.teacher,
+        was_negative=np.array(judged.was_negative, dtype=bool),
     )
 
 
@@ -163,8 +177,10 @@ class _Judged:
         self._document_rows = {id_: row for row, id_ in enumerate(documents)}
         self.query, self.document = array("i"), array("i")
         self.grade, self.score, self.split = array("d"), array("f"), array("B")
+        self.was_negative = array("B")
         self.kind: list[str] = []
-        self._kinds: dict[str, str] = {}
+        self.teacher: list[str] = []
+        self._words: dict[str, str] = {}
 
     def see(self, judgment: Judgment) -> None:
         assert judgment.split is not None  # the writer decides every split
@@ -173,8 +189,10 @@ class _Judged:
         self.grade.append(judgment.grade)
         self.score.append(np.nan if judgment.score is None else judgment.score)
         self.split.append(SPLITS.index(judgment.split))
-        kind = judgment.origin.kind
-        self.kind.append(self._kinds.setdefault(kind, kind))  # one string for all that share it
+        kind, facts = judgment.origin.kind, judgment.origin.facts
+        self.was_negative.append(kind == "taught" and "was" in facts)
+        for words, word in ((self.kind, kind), (self.teacher, str(facts.get("teacher", "")))):
+            words.append(self._words.setdefault(word, word))  # one string for all that share it
 
 
 def _plain(content: str) -> bytes:

@@ -80,6 +80,11 @@ class Grader:
         """Return all that is asked for some pairs."""
         return [question for question, _ in self._put(queries, documents, pairs)]
 
+    def count_anew(self) -> None:
+        """Forget how questions ended and agreed: what was a trial is asked about again."""
+        self.questioner.states.clear()
+        self.ratings.clear()
+
     def _put(
         self, queries: Sequence[str], documents: Sequence[str], pairs: Int[Tensor, "P 2"]
     ) -> Iterator[tuple[Question, list[int]]]:
@@ -102,7 +107,8 @@ class Grader:
 class Comparer:
     """Documents meet two and two, and a Bradley-Terry fit makes their strength the logit.
 
-    The logit is that of beating an average document of the query. Each pair is put `repeats`
+    The logit is that of beating an average document of the query: it says which is better, and
+    nothing of whether any of them is an answer. Each pair is put `repeats`
     times, with the two in turn first, since models favour a place; a query with one document has
     no one to meet, and gets no score.
     """
@@ -132,21 +138,30 @@ class Comparer:
         *,
         progress: Progress = silent,
     ) -> Float[Tensor, " P"]:
-        """Return one logit per pair; NaN for those that took part in no settled comparison."""
+        """Return one logit per pair; NaN for those that took part in no settled comparison.
+
+        A query with a game still to be asked, as at a limit of dollars, has none at all yet. One
+        that the model refused, or never answered as it should, is settled: it counts as not played.
+        """
         put = list(self._put(queries, documents, pairs))
         answers = self.questioner.answers([question for question, _, _, _ in put])
         scores = torch.full((len(pairs),), torch.nan)
         games: dict[int, list[tuple[int, int, float]]] = {}
         taken: dict[tuple[int, int], list[float]] = {}
-        for (_, first, second, query), answer in zip(put, answers, strict=True):
+        unsettled: set[int] = set()
+        for (question, first, second, query), answer in zip(put, answers, strict=True):
             if answer is None:
+                if question.look_up(self.questioner.journal)[0] == "open":
+                    unsettled.add(query)
                 continue
             result = {0: 0.5, 1: 1.0, 2: 0.0}[answer[0]]
             games.setdefault(query, []).append((first, second, result))
             same = first < second  # repeats agree if the same document wins, wherever it stands
             own = (first, second) if same else (second, first)
             taken.setdefault(own, []).append(2 * (result if same else 1 - result))
-        for own_games in games.values():
+        for query, own_games in games.items():
+            if query in unsettled:  # half of the games would be taken for the whole table
+                continue
             places = sorted({place for first, second, _ in own_games for place in (first, second)})
             number = {place: i for i, place in enumerate(places)}
             met = np.array([(number[first], number[second]) for first, second, _ in own_games])
@@ -161,6 +176,11 @@ class Comparer:
     ) -> list[Question]:
         """Return all that is asked for some pairs."""
         return [question for question, _, _, _ in self._put(queries, documents, pairs)]
+
+    def count_anew(self) -> None:
+        """Forget how questions ended and agreed: what was a trial is asked about again."""
+        self.questioner.states.clear()
+        self.ratings.clear()
 
     def _put(
         self, queries: Sequence[str], documents: Sequence[str], pairs: Int[Tensor, "P 2"]

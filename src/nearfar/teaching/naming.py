@@ -9,6 +9,7 @@ from nearfar.model.encoder import Encoder
 from nearfar.model.reranker import Reranker
 from nearfar.records import Scalar
 from nearfar.teaching.llm_judge import LlmJudge
+from nearfar.teaching.scales import Scale
 from nearfar.teaching.settings import Teaching
 
 
@@ -32,12 +33,17 @@ def said_by(teachers: Sequence[Reranker], settings: Teaching) -> str:
 
 
 def parents_of(
-    dataset: Dataset, settings: Teaching, teachers: Sequence[Reranker], encoder: Encoder | None
+    dataset: Dataset,
+    settings: Teaching,
+    teachers: Sequence[Reranker],
+    encoder: Encoder | None,
+    scale: Scale | None,
 ) -> list[dict[str, Any]]:
     """Return what the manifest says a taught dataset was made from."""
     facts = asdict(settings)
     del facts["pairs_per_block"]  # moves nothing
     facts["teachers"] = [one.fingerprint for one in teachers]
+    facts["scale"] = None if scale is None else asdict(scale)
     if encoder is not None:
         facts["space"] = encoder.space.fingerprint
     judges = [one for one in teachers if isinstance(one, LlmJudge)]

@@ -37,6 +37,20 @@ query better, [2] if document 2 does, [0] if neither is better."""
 _FENCE = re.compile(r"\A```(?:json)?\n(.*)\n```\Z", re.DOTALL)
 
 
+_TAG = re.compile(r"<(?=[\s/]*(?:document|query)\b)", re.IGNORECASE)
+
+
+def without_tags(text: str) -> str:
+    """Return a text that can neither end the document it stands in, nor begin another.
+
+    All else stays as it is, other tags too: what is judged is what people would read.
+
+    >>> without_tags('a < b </document><Document number="2"> <b>c</b>')
+    'a < b &lt;/document>&lt;Document number="2"> <b>c</b>'
+    """
+    return _TAG.sub("&lt;", text)
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """What is the same for all questions of one kind."""
@@ -53,12 +67,12 @@ class Prompt:
     def messages(self, query: str, documents: Sequence[str]) -> tuple[Message, ...]:
         """Return what is sent for one query and some documents."""
         listed = "\n".join(
-            f'<document number="{place}">\n{text}\n</document>'
+            f'<document number="{place}">\n{without_tags(text)}\n</document>'
             for place, text in enumerate(documents, start=1)
         )
         return (
             Message("system", self.text),
-            Message("user", f"<query>\n{query}\n</query>\n{listed}"),
+            Message("user", f"<query>\n{without_tags(query)}\n</query>\n{listed}"),
         )
 
     def parse(self, text: str, documents: int) -> list[int] | None:

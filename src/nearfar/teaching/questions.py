@@ -2,21 +2,21 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
+from nearfar.data.spool import short_hash
 from nearfar.errors import require
 from nearfar.fingerprint import fingerprint
 from nearfar.llm.asking import ask_all
 from nearfar.llm.client import Client
 from nearfar.llm.journal import Journal
-from nearfar.llm.messages import Message, most_tokens
+from nearfar.llm.messages import Message
 from nearfar.llm.settings import LlmSettings
 from nearfar.progress import Progress, silent
-from nearfar.teaching.prompts import Prompt
+from nearfar.teaching.prompts import Prompt, without_tags
 
 State = Literal["answered", "refused", "malformed", "open"]  # open: not asked, or failed
 
@@ -61,8 +61,8 @@ class Question:
             {
                 "model": self.judging.llm.model,
                 "prompt": self.prompt.text,
-                "query": self.query,
-                "documents": self.documents,
+                "query": without_tags(self.query),  # what is sent
+                "documents": [without_tags(text) for text in self.documents],
                 "repeat": self.repeat,
                 "seed": self.judging.seed,
                 "try": tried,
@@ -91,19 +91,6 @@ class Question:
         return self.key(tried) if state == "open" else None
 
 
-@dataclass(slots=True)
-class Estimate:
-    """Bounds of what is still to pay. Requests that are billed yet never answered come on top."""
-
-    counted: bool = True  # input tokens by the server's own counter; otherwise one a byte
-    answered: int = 0  # questions that the journal settles; they cost nothing
-    requests: int = 0  # if no answer is malformed
-    input_tokens: int = 0
-    output_tokens: int = 0  # max_tokens for each request
-    most_input_tokens: int = 0  # if every answer is malformed, and asked for again
-    most_output_tokens: int = 0
-
-
 @dataclass
 class Questioner:
     """Puts questions to one language model, and remembers what came of them."""
@@ -117,6 +104,7 @@ class Questioner:
     limit_reached: bool = False
     failed: int = 0
     last_failure: str = ""
+    shortened: set[bytes] = field(default_factory=set)  # hashes of documents that were cut
 
     @property
     def paid(self) -> bool:
@@ -133,7 +121,7 @@ class Questioner:
             Stopped: `stop` said so; what was under way has been kept.
         """
         if self.client is not None and self.journal is not None and not self.limit_reached:
-            jobs = list(_once(questions))
+            jobs = list(each_once(questions))
             asked = ask_all(
                 jobs, len(jobs), self.client, self.journal,
                 what="ask for judgments", things="questions", progress=self.progress,
@@ -146,37 +134,18 @@ class Questioner:
         self.states.update(state for state, _, _ in found)
         return [answer for _, _, answer in found]
 
-    def estimate(self, questions: Sequence[Question], found: Estimate) -> None:
-        """Add to an estimate what these questions would use; nothing is generated."""
-        most = self.judging.llm.max_tokens
-        states = [(question, question.look_up(self.journal)) for question in _once(questions)]
-        open_ = [(question, tried) for question, (state, tried, _) in states if state == "open"]
-        found.answered += len(states) - len(open_)
-        with ThreadPoolExecutor(self.judging.llm.concurrency) as pool:
-            counts = list(pool.map(self._count, (question for question, _ in open_)))
-        for (question, tried), tokens in zip(open_, counts, strict=True):
-            if tokens is None:
-                found.counted, tokens = False, most_tokens(question.messages)
-            tries = self.judging.malformed_retries + 1 - tried
-            found.requests += 1
-            found.input_tokens += tokens
-            found.output_tokens += most
-            found.most_input_tokens += tokens * tries
-            found.most_output_tokens += most * tries
-
-    def _count(self, question: Question) -> int | None:
-        return None if self.client is None else self.client.count(question.messages)
-
     def dice(self, query: str, repeat: int) -> np.random.Generator:
         """Return dice of one query alone: what is drawn for it depends on no other query."""
         name = fingerprint({"query": query})
         return np.random.default_rng([self.judging.seed, repeat, int(name, 16)])
 
     def cut(self, document: str) -> str:
-        """Return as much of a document as the model is shown."""
+        """Return as much of a document as the model is shown; remember which were cut."""
+        if len(document) > self.judging.characters_per_document:
+            self.shortened.add(short_hash(document))
         return document[: self.judging.characters_per_document]
 
 
-def _once(questions: Iterable[Question]) -> Iterable[Question]:
+def each_once(questions: Iterable[Question]) -> Iterable[Question]:
     """Return each question once: pairs of equal texts have the same answer coming."""
     return {question.key(0): question for question in questions}.values()

@@ -1,5 +1,7 @@
 """Scores that were computed, on disk before they are used: what is there is never scored again.
 
+A killed process loses the block that it was scoring, and no more.
+
 A file that only grows, one for each reranker: 16 bytes of a hash of query and document, and the
 score as 4 bytes. A million pairs are 20 MB. What a killed process was about to write is cut off.
 
@@ -57,6 +59,10 @@ class ScoreFile:
     def add(self, keys: Sequence[bytes], scores: Floats) -> None:
         """Keep scores of keys that have none; on return they outlive a loss of power.
 
+        Args:
+            keys: of 16 bytes.
+            scores: finite ones.
+
         Raises:
             OSError: they cannot be written, as on a full disk; the file is as it was before.
         """
@@ -99,7 +105,8 @@ class ScoreFile:
         whole = (size - _HEAD_BYTES) // _RECORD.itemsize
         self._end = _HEAD_BYTES + whole * _RECORD.itemsize
         os.ftruncate(self._handle, self._end)
-        self._take(np.fromfile(self._path, _RECORD, whole, offset=_HEAD_BYTES))
+        rows = np.fromfile(self._path, _RECORD, whole, offset=_HEAD_BYTES)
+        self._take(rows[np.isfinite(rows["score"])])  # none else counts, should one be there
 
     def _take(self, rows: Records) -> None:
         both = np.concatenate([self._sorted, rows])
@@ -167,12 +174,13 @@ def _lock(handle: int, path: Path) -> None:
 
 @dataclass
 class Remembering:
-    """A reranker that scores no pair of texts twice."""
+    """A reranker that scores no pair of texts twice, once its score is on disk."""
 
     reranker: Reranker
     scores: ScoreFile
     pairs_per_block: int
     new: int = 0  # pairs scored by this run
+    infinite: int = 0  # numbers that were too large for the reranker's precision
 
     @property
     def fingerprint(self) -> str:
@@ -194,7 +202,8 @@ class Remembering:
     ) -> Float[Tensor, " P"]:
         """Return one logit per pair; those that are new are on disk before it returns.
 
-        A pair that the reranker gives no number (NaN) is not remembered, and asked for again.
+        At most one block of `pairs_per_block` is lost to a kill. A pair that the reranker gives no
+        finite number is not remembered and has none (NaN); it is asked for again another time.
         """
         keys = pair_keys(queries, documents, pairs)
         lacking = np.flatnonzero(np.isnan(self.scores.get(keys))) if keys else np.empty(0, int)
@@ -205,7 +214,8 @@ class Remembering:
         done = 0
         for some in torch.split(places, self.pairs_per_block) if len(places) else ():
             logits = self.reranker.score_pairs(queries, documents, pairs[some]).float().numpy()
-            given = ~np.isnan(logits)
+            given = np.isfinite(logits)
+            self.infinite += int(np.isinf(logits).sum())
             own = [keys[place] for place in some.tolist()]
             kept = [key for key, good in zip(own, given, strict=True) if good]
             self.scores.add(kept, logits[given])

@@ -15,20 +15,20 @@ _UNSURE = ("exclude", "negative", "keep")
 class Teaching:
     """Which pairs a teacher scores, and what its scores make of them.
 
-    A logit z is the probability 1 / (1 + exp(-z)) that the document answers the query.
+    How scores become probabilities, where they do, `scales` says; and verdicts, `grading.verdicts`.
     """
 
     fusion: Fusion = "logit"  # of several teachers; see `fusing.fused`
     weights: tuple[float, ...] = ()  # of the teachers, in their order; empty: all alike
     scores: Literal["replace", "keep"] = "replace"  # what is scored already
     depth: int = 50  # with an encoder: its nearest documents of each query are scored too
-    negative_share: float = 0.5  # of the answer's probability: below it a document is none
-    answer_probability: float = 0.5  # from it on, and at the answer's score, it is an answer
+    negative_share: float = 0.5  # of the median answer's probability: below it a document is none
+    answer_probability: float = 0.5  # from it on, and at that answer's score, it is an answer
     false_negatives: Literal["exclude", "answer", "keep"] = "exclude"
     unsure: Literal["exclude", "negative", "keep"] = "exclude"  # between the two
-    regraded: tuple[str, ...] = ("mined", "synthetic", "taught")  # origins that may be wrong
+    regraded: tuple[str, ...] = ("mined", "taught")  # origins whose negatives may be wrong
     answer_grade: float = 1.0  # of what becomes an answer
-    pairs_per_block: int = 2_048  # scored between two writes to the disk: all a kill can cost
+    pairs_per_block: int = 2_048  # scored between two writes to the disk: what a kill can cost
 
     def __post_init__(self) -> None:
         _require(self.fusion in _FUSIONS, "fusion", f"one of {', '.join(_FUSIONS)}", self.fusion)

@@ -1,33 +1,30 @@
 """A dataset in, the same dataset out with the scores of a teacher."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-
-import numpy as np
+from typing import Any
 
 from nearfar.data.dataset import Dataset
 from nearfar.data.writer import require_replaceable, write_dataset
 from nearfar.errors import BadFile, BadRecord, Stopped
-from nearfar.model.encoder import Encoder
 from nearfar.model.reranker import Reranker
-from nearfar.progress import Progress, silent
-from nearfar.teaching.agreement import Agreement, with_people
-from nearfar.teaching.contents import Texts, document_vectors
+from nearfar.teaching.agreement import Agreement
 from nearfar.teaching.fusing import require_weights
-from nearfar.teaching.grading import probability
-from nearfar.teaching.known import read_known
 from nearfar.teaching.llm_judge import Comparer, LlmJudge
 from nearfar.teaching.naming import facts_of, parents_of, said_by, why_nothing
-from nearfar.teaching.questions import Estimate
+from nearfar.teaching.opening import Run, cache_of, opened, require_keepable
 from nearfar.teaching.regrading import Regrader
+from nearfar.teaching.scales import Scale, fitted_scale, known_scale
 from nearfar.teaching.scores import Remembering, open_scores
-from nearfar.teaching.scoring import Nearest, Pairs, Said, Scorer
+from nearfar.teaching.scoring import Said, Scorer, Verdicts
 from nearfar.teaching.settings import Teaching
+from nearfar.teaching.trial import agreement, try_first
 
-_FEWEST = 10  # pairs judged by people: fewer say nothing about a teacher
+__all__ = ["Run", "TeachingSummary", "cache_of", "teach"]
+
+_MANY = 0.3  # of the negatives: more that are unsure mean that little is left to learn from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,27 +35,26 @@ class TeachingSummary:
     pairs: int  # judged ones and new candidates, of the train split
     new_scores: int  # of local rerankers, computed by this run; the others were on disk
     unscored: int  # pairs that a teacher gave no number
+    infinite: int  # of these, numbers too large for the reranker's precision
+    shortened: int  # documents that a language model was not shown to their end
+    kept: int  # judgments with a score of before, which they keep
     left: int  # train judgments of pairs that dev or test measures: untouched
     documents_kept_back: int  # never offered as candidates: they belong to dev or test
     became: Mapping[str, int]  # how many pairs, by what was made of them
+    scale: Scale | None  # how scores became probabilities; None: only their order counted
+    unsure_share: float | None  # of the scored negatives that a machine chose; None: none scored
     agreement: Agreement | None  # with people; None: they have judged too few pairs
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """How one teaching is done; of it only the encoder changes what is written."""
-
-    cache: Path | None = None  # scores and vectors for the next time; None: `cache_of` the folder
-    encoder: Encoder | None = None  # brings new candidates; None: only judged pairs are scored
-    least_agreement: float | None = None  # with people; below it nothing is written
-    progress: Progress = silent
-    stop: Callable[[], bool] = lambda: False
-    replace: bool = False  # take the place of a dataset that stands there
-
-
-def cache_of(folder: Path) -> Path:
-    """Return where the scores for a dataset are kept unless a place is named: beside it."""
-    return folder.with_name(f"{folder.name}.scores")
+    def worry(self) -> str | None:
+        """Say what is amiss, if anything is: most negatives are lost where a teacher is unsure."""
+        if self.unsure_share is None or self.unsure_share <= _MANY:
+            return None
+        return (
+            f"The teacher is unsure of {self.unsure_share:.0%} of the negatives that a machine "
+            "chose: what it says tells answers from others badly here. Look at some of them "
+            "(origin_facts holds the verdict), calibrate the reranker, or set teaching.unsure, "
+            "teaching.negative_share."
+        )
 
 
 def teach(
@@ -72,12 +68,13 @@ def teach(
 
     Scored is every judged pair of the train split and, with an encoder, the nearest documents of
     each train query. Every score is on disk before the next block is begun, under the texts and
-    all that moves the reranker: a run that was killed goes on, and scores no pair twice.
+    all that moves the reranker: a run that was killed goes on, and at most the block that was
+    under way is scored again.
 
     A new candidate that is surely no answer (see `grading.verdicts`) is judged 0. One that the
     teacher takes for an answer, and one it is not sure of, is neither: it is set aside, unless the
-    settings say otherwise. The same holds for negatives that a machine chose; what people judged
-    keeps its grade.
+    settings say otherwise. The same holds for negatives that a machine chose, and for all that a
+    teacher graded before, of which nothing is left; what people judged keeps its grade.
 
     Never offered: a document judged for this query in any split, or judged an answer to another
     query of the same text; one whose group holds an answer of dev or test, or its text under
@@ -94,154 +91,92 @@ def teach(
 
     Raises:
         BadFile: the folder exists and is not to be replaced, or the cache is in use.
-        BadRecord: there is nothing to score, no pair got a score, or the teacher agrees with
-            people less than `run.least_agreement`.
-        BadSetting: a setting does not fit the teachers.
+        BadModel: the calibration is that of another reranker.
+        BadRecord: there is nothing to score, no pair got a score, or the teacher surely agrees
+            with people less than `run.least_agreement`.
+        BadSetting: a setting or a calibration does not fit the teachers.
         NoAnswer: a language model does not answer; what it answered before is kept.
         Stopped: `run.stop` said so; every score so far is kept.
     """
     settings, run = settings or Teaching(), run or Run()
     chosen = list(teachers) if isinstance(teachers, Sequence) else [teachers]
     require_weights(settings.weights, len(chosen))
+    require_keepable(chosen, settings, run)
+    scale = known_scale(chosen, run.calibration)
     _require_free(folder, dataset, run.replace)
-    with _opened(dataset, settings, run, run.cache or cache_of(folder)) as (pairs, documents):
+    cache = run.cache or cache_of(folder)
+    facts = facts_of(chosen)
+    compared = len(chosen) == 1 and isinstance(chosen[0], Comparer)
+    with opened(dataset, settings, run, cache) as (pairs, documents):
+        known = pairs.known
         with ExitStack() as stack:
             remembering = [
                 one if isinstance(one, LlmJudge) else Remembering(
                     one,
-                    stack.enter_context(
-                        open_scores(run.cache or cache_of(folder), one.fingerprint)
-                    ),
+                    stack.enter_context(open_scores(cache, one.fingerprint)),
                     settings.pairs_per_block,
                 )
                 for one in chosen
             ]  # fmt: skip
-            said = Said.nothing(len(pairs.known.query))
-            scorer = Scorer(remembering, pairs, documents, said)
-            agreement, count, unscored = _score(scorer, run)
+            scorer = Scorer(remembering, pairs, documents,
+                            Said.before(known, settings, str(facts["teacher"])))  # fmt: skip
+            agreed, count, unscored = _score(scorer, run, scale)
         if count == unscored:
             raise BadRecord(
                 f"{dataset.folder}: expected scores, found none for {count:,} pairs. "
                 f"{why_nothing(chosen)}"
             )
-        regrader = Regrader(
-            pairs.known, said, settings, facts_of(chosen), said_by(chosen, settings),
-            compared=len(chosen) == 1 and isinstance(chosen[0], Comparer),
-        )  # fmt: skip
-        _write(dataset, folder, settings, run, chosen, regrader)
+        if scale is None and not compared:
+            scale = fitted_scale(scorer.said.score, known)
+        verdicts = Verdicts(scorer.said, known, scale, settings)
+        by = said_by(chosen, settings)
+        regrader = Regrader(known, verdicts, settings, facts, by, compared=compared)
+        _write(dataset, folder, run, parents_of(dataset, settings, chosen, run.encoder, scale),
+               regrader)  # fmt: skip
+        local = [one for one in remembering if isinstance(one, Remembering)]
+        judges = [one for one in remembering if isinstance(one, LlmJudge)]
         free = None if pairs.nearest is None else len(pairs.nearest.free)
-        known = pairs.known
         return TeachingSummary(
             queries=len(pairs.rows),
             pairs=count,
-            new_scores=sum(one.new for one in remembering if isinstance(one, Remembering)),
+            new_scores=sum(one.new for one in local),
             unscored=unscored,
-            left=int((known.split == 0).sum() - pairs.free.sum()),
+            infinite=sum(one.infinite for one in local),
+            shortened=sum(len(one.questioner.shortened) for one in judges),
+            kept=int((pairs.train & ~pairs.free).sum()),
+            left=int((known.split == 0).sum() - pairs.train.sum()),
             documents_kept_back=0 if free is None else len(known.document_ids) - free,
             became=dict(regrader.counts),
-            agreement=agreement,
+            scale=scale,
+            unsure_share=regrader.unsure / regrader.negatives if regrader.negatives else None,
+            agreement=agreed,
         )
 
 
-def preview(
-    teachers: Sequence[Reranker],
-    dataset: Dataset,
-    folder: Path,
-    settings: Teaching,
-    run: Run,
-) -> tuple[int, int, Estimate]:
-    """Return how many queries and pairs would be scored, and what language models would use."""
-    found = Estimate()
-    count = 0
-    with _opened(dataset, settings, run, run.cache or cache_of(folder)) as (pairs, documents):
-        scorer = Scorer(teachers, pairs, documents, Said.nothing(len(pairs.known.query)))
-        for block in pairs.blocks():
-            for one in teachers:
-                if isinstance(one, LlmJudge):
-                    queries, texts, unique, _ = scorer.texts(block)
-                    one.questioner.estimate(one.questions(queries, texts, unique), found)
-            count += len(block.place)
-            run.progress("count pairs", count, None)
-        return len(pairs.rows), count, found
-
-
-@contextmanager
-def _opened(
-    dataset: Dataset, settings: Teaching, run: Run, cache: Path
-) -> Iterator[tuple[Pairs, Texts]]:
-    """Yield what is to be scored, and the texts of the documents."""
-    known = read_known(dataset)
-    with TemporaryDirectory(prefix="nearfar-teaching-") as name:
-        nearest = None
-        if run.encoder is not None:
-            free = known.free_documents()
-            if not len(free):
-                raise BadRecord(
-                    f"{dataset.folder}: expected documents that neither dev nor test has a claim "
-                    "on, found none. Leave the encoder out, or import with smaller shares."
-                )
-            cache.mkdir(parents=True, exist_ok=True)
-            vectors = document_vectors(run.encoder, dataset, known.documents, cache, run.progress)
-            nearest = Nearest(run.encoder, vectors, free, settings.depth)
-        pairs = Pairs(known, settings, Texts(dataset, "queries", Path(name)), nearest)
-        if not pairs.rows:
-            raise BadRecord(
-                f"{dataset.folder}: expected judgments of the train split to score, found none. "
-                "Import data with a train split, or with smaller shares for dev and test."
-            )
-        yield pairs, Texts(dataset, "documents", Path(name))
-
-
-def _score(scorer: Scorer, run: Run) -> tuple[Agreement | None, int, int]:
+def _score(scorer: Scorer, run: Run, scale: Scale | None) -> tuple[Agreement | None, int, int]:
     """Score all pairs; return how far the teacher agrees with people, and counts."""
     pairs = scorer.pairs
+    least = run.least_agreement
+    tried = None if least is None else try_first(scorer, scale, least)
     total = int(pairs.free.sum()) if pairs.nearest is None else None
     count = unscored = 0
-    tried, agreement = False, None
     for block in pairs.blocks():
-        if not tried and not block.trial:
-            agreement, tried = _agreement(scorer, run), True
         unscored += scorer.score(block)
         count += len(block.place)
         run.progress("score pairs", count, total)
         if run.stop():
             raise Stopped("Stopped. Every score so far is kept; the same command goes on.")
-    return agreement if tried else _agreement(scorer, run), count, unscored
-
-
-def _agreement(scorer: Scorer, run: Run) -> Agreement | None:
-    """Hold the teacher against people on what is scored so far.
-
-    Raises:
-        BadRecord: they agree too little.
-    """
-    known, settings = scorer.pairs.known, scorer.pairs.settings
-    places = [place for place in scorer.pairs.people if not np.isnan(scorer.said.score[place])]
-    if len(places) < _FEWEST:
-        return None
-    found = with_people(
-        probability(scorer.said.score[places].astype(float)) >= settings.answer_probability,
-        known.grade[places] > 0,
-    )
-    if run.least_agreement is not None and found.number < run.least_agreement:
-        raise BadRecord(
-            f"{found.sentence()} Expected at least {run.least_agreement:g}. Look at what it says "
-            "and at what people said, try another model, or go on all the same with "
-            "--allow-disagreement. What was asked so far is kept."
-        )
-    return found
+    return tried or agreement(scorer, scale), count, unscored
 
 
 def _write(
     dataset: Dataset,
     folder: Path,
-    settings: Teaching,
     run: Run,
-    teachers: Sequence[Reranker],
+    parents: list[dict[str, Any]],
     regrader: Regrader,
 ) -> None:
     licence = str(dataset.manifest.get("licence", "unknown"))
-    parents = parents_of(dataset, settings, teachers, run.encoder)
     total = dataset.count("judgments")
     with write_dataset(folder, licence=licence, parents=parents, replace=run.replace) as writer:
         for document in dataset.documents():
