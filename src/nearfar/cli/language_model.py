@@ -2,20 +2,52 @@
 
 import os
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+
+import typer
 
 if TYPE_CHECKING:
-    from nearfar.llm.journal import Journal
+    from nearfar.llm.journal import Bill
     from nearfar.llm.messages import Endpoint
     from nearfar.llm.settings import LlmSettings
+
+Api = Annotated[
+    Literal["anthropic", "openai"] | None,
+    typer.Option(help="The wire format. Default: anthropic, or openai with --base-url."),
+]
+BaseUrl = Annotated[str | None, typer.Option(help="Of an OpenAI-compatible server, your own too.")]
+MaxAnswerTokens = Annotated[
+    int, typer.Option(help="The most the model may write at once, thinking included.")
+]
+InputPrice = Annotated[float | None, typer.Option(help="Dollars for a million input tokens.")]
+OutputPrice = Annotated[float | None, typer.Option(help="Dollars for a million output tokens.")]
+LimitUsd = Annotated[
+    float | None,
+    typer.Option(help="Spend no more, earlier runs and requests without answer included."),
+]
+RequestsPerMinute = Annotated[float | None, typer.Option(help="Default: no limit.")]
+Concurrency = Annotated[int, typer.Option(help="Requests under way at once.")]
+TimeoutSeconds = Annotated[float, typer.Option(help="How long to wait for an answer.")]
+Retries = Annotated[int, typer.Option(help="More tries after an error that may pass.")]
 
 _KEYS = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY"}
 _ADDRESSES = {"anthropic": "ANTHROPIC_BASE_URL", "openai": "OPENAI_BASE_URL"}
 
 
-def address(api: Literal["anthropic", "openai"]) -> str | None:
-    """Return what the environment says is the address of a wire format's server."""
-    return os.environ.get(_ADDRESSES[api]) or None
+class Asking(Protocol):
+    """How many questions found no answer, and why."""
+
+    limit_reached: bool
+    failed: int
+    last_failure: str
+
+
+def server(
+    api: Literal["anthropic", "openai"] | None, base_url: str | None
+) -> tuple[Literal["anthropic", "openai"], str | None]:
+    """Return the wire format and the address of a server, from options and the environment."""
+    wire: Literal["anthropic", "openai"] = api or ("openai" if base_url else "anthropic")
+    return wire, base_url or os.environ.get(_ADDRESSES[wire]) or None
 
 
 def endpoint(llm: "LlmSettings", stack: ExitStack, *, without_key: bool) -> "Endpoint | None":
@@ -39,34 +71,58 @@ def endpoint(llm: "LlmSettings", stack: ExitStack, *, without_key: bool) -> "End
     return stack.enter_context(open_endpoint(llm, key))
 
 
-def bill(journal: "Journal", llm: "LlmSettings") -> str:
-    """Return in one sentence what this run used and what it cost."""
-    now, before = journal.now, journal.before
+def bill(now: "Bill", whole_usd: float | None, llm: "LlmSettings") -> str:
+    """Return in one sentence what a run used and what it cost.
+
+    Args:
+        now: of this run.
+        whole_usd: what the journal cost with the runs before; None: unknown.
+        llm: whose prices count.
+    """
     tokens = (
         f"{now.answers:,} answers with {now.input_tokens:,} input and {now.output_tokens:,} "
         "output tokens"
     )
-    usd, usd_before = now.total_usd(llm), before.total_usd(llm)
+    usd = now.total_usd(llm)
     if usd is None:
         return f"This run: {tokens}, price unknown."
-    whole = "" if usd_before is None else f", {usd + usd_before:,.4f} with those before"
+    whole = "" if whole_usd is None else f", {whole_usd:,.4f} with those before"
     return f"This run: {tokens}, {usd:,.4f} dollars{whole}."
 
 
-def troubles(journal: "Journal", llm: "LlmSettings") -> list[str]:
-    """Return what is to be known of a bill besides its sum, a sentence each."""
+def troubles(
+    asked: Asking, questions: str, llm: "LlmSettings", lost: tuple[int, float | None],
+    uncounted: int,
+) -> list[str]:  # fmt: skip
+    """Return what is to be known of a run besides its bill, a sentence each.
+
+    Args:
+        asked: how the asking ended.
+        questions: what was asked for.
+        llm: whose limit counts.
+        lost: requests that may be billed though no answer came, and what they cost at most.
+        uncounted: answers without usage.
+    """
     found = []
-    lost = journal.lost_now
-    if lost.answers:
-        most = lost.total_usd(llm)
+    if asked.limit_reached:
+        found.append(
+            f"Stopped at the limit of {llm.limit_usd} dollars. With a higher one and --replace "
+            "the same command goes on, and pays nothing twice."
+        )
+    if asked.failed:
+        found.append(
+            f"{asked.failed:,} {questions} got no answer; the same command with --replace asks "
+            f"again. The last problem: {asked.last_failure}"
+        )
+    requests, most = lost
+    if requests:
         price = "at a price unknown" if most is None else f"with {most:,.4f} dollars at most"
         found.append(
-            f"{lost.answers:,} requests got lost on the way. They may be billed, {price}; they "
+            f"{requests:,} requests got lost on the way. They may be billed, {price}; they "
             "count against --limit-usd, and are not in the sums below."
         )
-    if journal.now.uncounted:
+    if uncounted:
         found.append(
-            f"{journal.now.uncounted:,} answers came without usage and are taken at their highest "
-            "cost."
+            f"{uncounted:,} answers came without usage and are taken at their highest cost."
         )
     return found

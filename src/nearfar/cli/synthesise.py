@@ -6,6 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from nearfar.cli.language_model import (
+    Api,
+    BaseUrl,
+    Concurrency,
+    InputPrice,
+    LimitUsd,
+    MaxAnswerTokens,
+    OutputPrice,
+    RequestsPerMinute,
+    Retries,
+    TimeoutSeconds,
+)
 from nearfar.cli.options import DatasetFolder, MaxTokens, Replace
 
 if TYPE_CHECKING:
@@ -27,13 +39,8 @@ def synthesise(
         Literal["titles", "headings", "keywords"] | None,
         typer.Option("--from", help="Without a language model: take the queries from there."),
     ] = None,
-    base_url: Annotated[
-        str | None, typer.Option(help="Of an OpenAI-compatible server, your own too.")
-    ] = None,
-    api: Annotated[
-        Literal["anthropic", "openai"] | None,
-        typer.Option(help="The wire format. Default: anthropic, or openai with --base-url."),
-    ] = None,
+    base_url: BaseUrl = None,
+    api: Api = None,
     style: Annotated[
         list[str] | None,
         typer.Option(help="question, keyword, long, typo or language; repeatable."),
@@ -48,23 +55,14 @@ def synthesise(
         int, typer.Option(help="Write for documents with fewer train queries than that.")
     ] = 1,
     title_field: Annotated[str, typer.Option(help="The field for --from titles.")] = "title",
-    max_answer_tokens: Annotated[
-        int, typer.Option(help="The most the model may write at once, thinking included.")
-    ] = 1_024,
-    input_price: Annotated[
-        float | None, typer.Option(help="Dollars for a million input tokens.")
-    ] = None,
-    output_price: Annotated[
-        float | None, typer.Option(help="Dollars for a million output tokens.")
-    ] = None,
-    limit_usd: Annotated[
-        float | None,
-        typer.Option(help="Spend no more, earlier runs and requests without answer included."),
-    ] = None,
-    requests_per_minute: Annotated[float | None, typer.Option(help="Default: no limit.")] = None,
-    concurrency: Annotated[int, typer.Option(help="Requests under way at once.")] = 4,
-    timeout_seconds: Annotated[float, typer.Option(help="How long to wait for an answer.")] = 120.0,
-    retries: Annotated[int, typer.Option(help="More tries after an error that may pass.")] = 5,
+    max_answer_tokens: MaxAnswerTokens = 1_024,
+    input_price: InputPrice = None,
+    output_price: OutputPrice = None,
+    limit_usd: LimitUsd = None,
+    requests_per_minute: RequestsPerMinute = None,
+    concurrency: Concurrency = 4,
+    timeout_seconds: TimeoutSeconds = 120.0,
+    retries: Retries = 5,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it would cost at most, and stop.")
     ] = False,
@@ -86,7 +84,7 @@ def synthesise(
     Every answer is kept before it is used: the same command goes on after a crash, a limit or
     Ctrl-C, and pays nothing twice. Keys are read from ANTHROPIC_API_KEY or OPENAI_API_KEY.
     """
-    from nearfar.cli.language_model import address, endpoint
+    from nearfar.cli.language_model import endpoint, server
     from nearfar.cli.talking import bars, say, stoppable
     from nearfar.data.dataset import Dataset
     from nearfar.errors import BadSetting
@@ -102,11 +100,11 @@ def synthesise(
         )
     llm = None
     if model is not None:
-        format_: Literal["anthropic", "openai"] = api or ("openai" if base_url else "anthropic")
+        wire, address = server(api, base_url)
         llm = LlmSettings(
             model=model,
-            api=format_,
-            base_url=base_url or address(format_),
+            api=wire,
+            base_url=address,
             max_tokens=max_answer_tokens,
             concurrency=concurrency,
             requests_per_minute=requests_per_minute,
@@ -131,16 +129,16 @@ def synthesise(
     )
     taught = Dataset.open(dataset)
     with ExitStack() as stack:
-        server = None if llm is None else endpoint(llm, stack, without_key=dry_run)
+        served = None if llm is None else endpoint(llm, stack, without_key=dry_run)
         progress = stack.enter_context(bars())
         if dry_run:
-            _estimate(taught, settings, server, journal or journal_of(folder), progress)
+            _estimate(taught, settings, served, journal or journal_of(folder), progress)
             return
         judge = None if encoder is None else _judge(encoder, max_tokens)
         if judge is None:
             say("Without --encoder there is no round trip: queries are judged by their text alone.")
         run = Run(
-            endpoint=server,
+            endpoint=served,
             journal=journal,
             encoder=judge,
             progress=progress,
@@ -218,35 +216,13 @@ def _show(folder: Path, found: "SynthesisSummary", settings: "Synthesis") -> Non
 
 
 def _bill(paying: "Paying", settings: "Synthesis") -> str:
+    from nearfar.cli.language_model import bill, troubles
     from nearfar.cli.talking import say
 
     assert settings.llm is not None
-    now, asked = paying.now, paying.asked
-    if asked.limit_reached:
-        say(
-            f"Stopped at the limit of {settings.llm.limit_usd} dollars. With a higher one and "
-            "--replace the same command goes on, and pays nothing twice."
-        )
-    if asked.failed:
-        say(
-            f"{asked.failed:,} passages and styles got no answer; the same command with --replace "
-            f"asks again. The last problem: {asked.last_failure}"
-        )
-    if paying.lost:
-        most = paying.lost_usd
-        price = "at a price unknown" if most is None else f"with {most:,.4f} dollars at most"
-        say(
-            f"{paying.lost:,} requests got lost on the way. They may be billed, {price}; they "
-            "count against --limit-usd, and are not in the sums below."
-        )
-    if now.uncounted:
-        say(f"{now.uncounted:,} answers came without usage and are taken at their highest cost.")
-    tokens = (
-        f"{now.answers:,} answers with {now.input_tokens:,} input and {now.output_tokens:,} "
-        "output tokens"
-    )
-    usd = now.total_usd(settings.llm)
-    if usd is None:
-        return f"This run: {tokens}, price unknown."
-    whole = "" if paying.usd is None else f", {paying.usd:,.4f} with those before"
-    return f"This run: {tokens}, {usd:,.4f} dollars{whole}."
+    lost = paying.lost, paying.lost_usd
+    for sentence in troubles(
+        paying.asked, "passages and styles", settings.llm, lost, paying.now.uncounted
+    ):
+        say(sentence)
+    return bill(paying.now, paying.usd, settings.llm)

@@ -3,10 +3,22 @@
 from contextlib import ExitStack
 from dataclasses import replace as replaced
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nearfar.cli.language_model import (
+    Api,
+    BaseUrl,
+    Concurrency,
+    InputPrice,
+    LimitUsd,
+    MaxAnswerTokens,
+    OutputPrice,
+    RequestsPerMinute,
+    Retries,
+    TimeoutSeconds,
+)
 from nearfar.cli.options import DatasetFolder, Replace
 
 if TYPE_CHECKING:
@@ -33,13 +45,8 @@ def teach(
         str | None, typer.Option(help="Its nearest documents are scored too, as new candidates.")
     ] = None,
     depth: Annotated[int, typer.Option(help="How many of the nearest, with --encoder.")] = 50,
-    base_url: Annotated[
-        str | None, typer.Option(help="Of an OpenAI-compatible server, your own too.")
-    ] = None,
-    api: Annotated[
-        Literal["anthropic", "openai"] | None,
-        typer.Option(help="The wire format. Default: anthropic, or openai with --base-url."),
-    ] = None,
+    base_url: BaseUrl = None,
+    api: Api = None,
     repeats: Annotated[int, typer.Option(help="Times each question is put to the LLM.")] = 2,
     documents_per_request: Annotated[
         int, typer.Option(help="That the LLM grades together, in another order each time.")
@@ -54,23 +61,14 @@ def teach(
     allow_disagreement: Annotated[
         bool, typer.Option("--allow-disagreement", help="Go on even if surely below that.")
     ] = False,
-    max_answer_tokens: Annotated[
-        int, typer.Option(help="The most the LLM may write at once, thinking included.")
-    ] = 1_024,
-    input_price: Annotated[
-        float | None, typer.Option(help="Dollars for a million input tokens.")
-    ] = None,
-    output_price: Annotated[
-        float | None, typer.Option(help="Dollars for a million output tokens.")
-    ] = None,
-    limit_usd: Annotated[
-        float | None,
-        typer.Option(help="Spend no more, earlier runs and requests without answer included."),
-    ] = None,
-    requests_per_minute: Annotated[float | None, typer.Option(help="Default: no limit.")] = None,
-    concurrency: Annotated[int, typer.Option(help="Requests under way at once.")] = 4,
-    timeout_seconds: Annotated[float, typer.Option(help="How long to wait for an answer.")] = 120.0,
-    retries: Annotated[int, typer.Option(help="More tries after an error that may pass.")] = 5,
+    max_answer_tokens: MaxAnswerTokens = 1_024,
+    input_price: InputPrice = None,
+    output_price: OutputPrice = None,
+    limit_usd: LimitUsd = None,
+    requests_per_minute: RequestsPerMinute = None,
+    concurrency: Concurrency = 4,
+    timeout_seconds: TimeoutSeconds = 120.0,
+    retries: Retries = 5,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be scored and paid, and stop.")
     ] = False,
@@ -93,7 +91,7 @@ def teach(
     Ctrl-C, and scores at most the block again that was under way. Keys are read from
     ANTHROPIC_API_KEY or OPENAI_API_KEY.
     """
-    from nearfar.cli.language_model import address
+    from nearfar.cli.language_model import server
     from nearfar.cli.talking import bars, say, stoppable
     from nearfar.cli.teaching_report import say_bill, say_estimate, say_summary
     from nearfar.data.dataset import Dataset
@@ -117,11 +115,11 @@ def teach(
     settings = _settings([f"teaching.depth={depth}", *(change or [])])
     judging = None
     if llm is not None:
-        wire: Literal["anthropic", "openai"] = api or ("openai" if base_url else "anthropic")
+        wire, address = server(api, base_url)
         asked = LlmSettings(
             model=llm,
             api=wire,
-            base_url=base_url or address(wire),
+            base_url=address,
             max_tokens=max_answer_tokens,
             concurrency=concurrency,
             requests_per_minute=requests_per_minute,

@@ -96,16 +96,9 @@ def say_bill(judge: "LlmJudge") -> str:
         alpha = judge.ratings.alpha
         beyond = "it always says the same" if alpha is None else f"alpha {alpha:.2f}"
         say(f"Asked again, the judge agrees with itself {judge.ratings.share:.0%} ({beyond}).")
-    if asked.limit_reached:
-        say(
-            f"Stopped at the limit of {llm.limit_usd} dollars. With a higher one and --replace "
-            "the same command goes on, and pays nothing twice."
-        )
-    if asked.failed:
-        say(
-            f"{asked.failed:,} questions got no answer; the same command with --replace asks "
-            f"again. The last problem: {asked.last_failure}"
-        )
-    for sentence in troubles(asked.journal, llm):
+    kept = asked.journal
+    lost = kept.lost_now.answers, kept.lost_now.total_usd(llm)
+    for sentence in troubles(asked, "questions", llm, lost, kept.now.uncounted):
         say(sentence)
-    return bill(asked.journal, llm)
+    now, before = kept.now.total_usd(llm), kept.before.total_usd(llm)
+    return bill(kept.now, None if now is None or before is None else now + before, llm)

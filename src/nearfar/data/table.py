@@ -1,5 +1,6 @@
 """What all readers of rows share: their columns, their splits, and one way through the rows."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -31,7 +32,7 @@ class RowSource(Protocol):
 
 
 @dataclass
-class TableReader:
+class TableReader(ABC):
     """A source of rows, as one kind of pairs reads it. A kind says what a row means."""
 
     source: Path | RowSource
@@ -44,6 +45,7 @@ class TableReader:
     usual: ClassVar[Mapping[str, str]] = {}  # names of columns that this kind guesses
     needed: ClassVar[Sequence[str]] = ("query", "document")
 
+    @abstractmethod
     def bundles(self) -> Iterator[Bundle]:
         """Yield what each row becomes, in order.
 
@@ -51,7 +53,6 @@ class TableReader:
             BadFile: the file is missing, damaged, or of a kind that is not read.
             BadRecord: a column is not there; or a row breaks its contract, and is not set aside.
         """
-        raise NotImplementedError  # only a kind knows what its rows mean; this is never opened
 
     def records(self) -> Iterator[Record]:
         """Yield the records alone; raises what `bundles` raises."""

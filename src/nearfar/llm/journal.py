@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nearfar.errors import BadFile
+from nearfar.files import lock
 from nearfar.llm.messages import Stop
 from nearfar.llm.settings import LlmSettings
 
@@ -183,7 +184,11 @@ def open_journal(path: Path) -> Iterator[Journal]:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, made = _open(path)
     try:
-        _lock(handle, path)
+        lock(
+            handle,
+            f"{path}: another process is writing to this journal, and both would pay for the same "
+            "answers. Wait for it, or name another --journal.",
+        )
         journal = Journal(path, handle)
         journal._load()
         try:
@@ -202,17 +207,3 @@ def _open(path: Path) -> tuple[int, bool]:
         return os.open(path, flags | os.O_EXCL, 0o666), True
     except FileExistsError:
         return os.open(path, flags, 0o666), False
-
-
-def _lock(handle: int, path: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such lock; there it is up to the user
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # falls with the process, even if killed
-    except OSError as error:
-        raise BadFile(
-            f"{path}: another process is writing to this journal, and both would pay for the same "
-            "answers. Wait for it, or name another --journal."
-        ) from error

@@ -26,13 +26,14 @@ from nearfar.model.cross_layout import (
     write_cross_layout,
 )
 from nearfar.model.locate import locate
-from nearfar.model.microbatches import micro_batches, pad
+from nearfar.model.microbatches import TOKENS_PER_CHUNK, micro_batches, pad
 from nearfar.model.new_head import read_with_any_head, read_with_head, read_with_new_head
 from nearfar.model.pair_network import PairNetwork
 from nearfar.model.pair_tokens import Ids, PairTokens, Row
 from nearfar.model.precision import Precision, choose_device, choose_precision
+from nearfar.model.reranker import pairs_of_one
 from nearfar.model.rounded import Rounded, looking
-from nearfar.model.scoring import TOKENS_PER_CHUNK, Pairs, Scored, score_in_blocks
+from nearfar.model.scoring import Pairs, Scored, score_in_blocks
 from nearfar.model.transformer import places, quiet
 from nearfar.model.weights import weights_sha256, weights_state
 from nearfar.progress import Progress, silent
@@ -155,9 +156,7 @@ class CrossEncoder:
 
     def score(self, query: str, documents: Sequence[str]) -> Float[Tensor, " N"]:
         """Return one logit per document, in the order given: the higher, the better the answer."""
-        places = torch.arange(len(documents))
-        pairs = torch.stack([torch.zeros_like(places), places], dim=1)
-        return self.score_pairs([query], documents, pairs)
+        return self.score_pairs([query], documents, pairs_of_one(len(documents)))
 
     def score_pairs(
         self,

@@ -10,6 +10,10 @@ from torch import Tensor
 
 Rows = npt.NDArray[np.int64]
 
+# Computed at once, padding included: about 2,000 tokens fill the caches of a core, and more are
+# slower on a CPU (LOG.md).
+TOKENS_PER_CHUNK = {"cpu": 2_048, "cuda": 65_536}
+
 
 def micro_batches(lengths: Sequence[int] | Rows, tokens_per_chunk: int) -> Iterator[Rows]:
     """Yield groups of rows, longest texts first, so that lack of memory shows at once.

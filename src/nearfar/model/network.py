@@ -3,7 +3,6 @@
 Shapes: B texts, L tokens of the longest, H numbers per token, D dimensions of a vector.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,6 +18,7 @@ from transformers import PreTrainedModel
 from nearfar.errors import BadModel, said
 from nearfar.fingerprint import fingerprint
 from nearfar.model.pooling import POOLINGS
+from nearfar.model.weights import weights_sha256
 from nearfar.vectors.similarity import unit
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -128,14 +128,8 @@ class TextNetwork(nn.Module):
 
     def weights_sha256(self) -> str:
         """Return the SHA-256 of all weights that can move a vector."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.state_dict().items()):
-            # Its own pooler is not used, and is random where the checkpoint has none.
-            if ".pooler." in name:
-                continue
-            digest.update(f"{name} {tuple(tensor.shape)} ".encode())
-            digest.update(tensor.detach().float().cpu().contiguous().numpy())
-        return digest.hexdigest()
+        # Its own pooler is not used, and is random where the checkpoint has none.
+        return weights_sha256(self, unless=".pooler.")
 
     def architecture(self) -> str:
         """Return the fingerprint of what moves a vector even if the weights stay the same.

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -32,3 +33,9 @@ class Reranker(Protocol):
     ) -> Float[Tensor, " P"]:
         """Return one logit per pair (place of a query, place of a document)."""
         ...
+
+
+def pairs_of_one(count: int) -> Int[Tensor, "N 2"]:
+    """Return the pairs of one query with so many documents."""
+    places = torch.arange(count)
+    return torch.stack([torch.zeros_like(places), places], dim=1)

@@ -14,7 +14,6 @@ from torch import Tensor
 from nearfar.memory import give_back_memory
 from nearfar.progress import Progress
 
-TOKENS_PER_CHUNK = {"cpu": 2_048, "cuda": 65_536}
 _PAIRS_PER_BLOCK = 4_096  # sorted by length together: their tokens alone are in memory
 
 Pairs = npt.NDArray[np.int64]  # (P, 2): places of a query and of a document

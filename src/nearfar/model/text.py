@@ -14,7 +14,7 @@ from nearfar.errors import BadModel, BadSetting
 from nearfar.memory import give_back_memory
 from nearfar.model.layout import Layout, read_layout, write_layout
 from nearfar.model.locate import locate
-from nearfar.model.microbatches import micro_batches, pad
+from nearfar.model.microbatches import TOKENS_PER_CHUNK, micro_batches, pad
 from nearfar.model.network import Dense, TextNetwork
 from nearfar.model.pooling import POOLINGS
 from nearfar.model.precision import Precision, choose_device, choose_precision
@@ -26,8 +26,6 @@ from nearfar.model.weights import weights_state
 from nearfar.progress import Progress, silent
 from nearfar.records import Role
 
-# About 2,000 tokens at once fill the caches of a core; more is slower on a CPU (LOG.md).
-_TOKENS_PER_CHUNK = {"cpu": 2_048, "cuda": 65_536}
 _TEXTS_PER_TOKENISATION = 2_048
 _TOKENS_UNLESS_SAID = 512  # of a model that knows no end
 
@@ -169,7 +167,7 @@ class TextEncoder:
             yield start, self.tokens(piece, role).rows
 
     def _chunks(self, rows: Sequence[Sequence[int]]) -> Iterator[Any]:
-        budget = _TOKENS_PER_CHUNK.get(self.device.type, _TOKENS_PER_CHUNK["cpu"])
+        budget = TOKENS_PER_CHUNK.get(self.device.type, TOKENS_PER_CHUNK["cpu"])
         return micro_batches([len(row) for row in rows], budget)
 
     def _describe(self) -> EmbeddingSpace:

@@ -6,10 +6,17 @@ from typing import Any
 from torch import nn
 
 
-def weights_sha256(network: nn.Module) -> str:
-    """Return the SHA-256 of all weights, their names and shapes."""
+def weights_sha256(network: nn.Module, *, unless: str | None = None) -> str:
+    """Return the SHA-256 of all weights, their names and shapes.
+
+    Args:
+        network: whose.
+        unless: weights with this in their name are passed over.
+    """
     digest = hashlib.sha256()
     for name, weight in sorted(network.state_dict().items()):
+        if unless is not None and unless in name:
+            continue
         digest.update(f"{name} {tuple(weight.shape)} ".encode())
         digest.update(weight.detach().float().cpu().contiguous().numpy())
     return digest.hexdigest()

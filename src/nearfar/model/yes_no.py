@@ -18,12 +18,13 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from nearfar.errors import require
 from nearfar.fingerprint import fingerprint
 from nearfar.model.locate import locate
-from nearfar.model.microbatches import micro_batches
+from nearfar.model.microbatches import TOKENS_PER_CHUNK, micro_batches
 from nearfar.model.network import TextNetwork
 from nearfar.model.pair_network import compute_in_float32
 from nearfar.model.pair_tokens import Ids
 from nearfar.model.precision import Precision, choose_device, choose_precision, without_gradients
-from nearfar.model.scoring import TOKENS_PER_CHUNK, Pairs, Scored, score_in_blocks
+from nearfar.model.reranker import pairs_of_one
+from nearfar.model.scoring import Pairs, Scored, score_in_blocks
 from nearfar.model.tokens import TextToTokens
 from nearfar.model.transformer import places, read_transformer
 from nearfar.model.weights import weights_sha256, weights_state
@@ -106,9 +107,7 @@ class YesNoReranker:
 
     def score(self, query: str, documents: Sequence[str]) -> Float[Tensor, " N"]:
         """Return one logit per document, in the order given: the higher, the better the answer."""
-        places = torch.arange(len(documents))
-        pairs = torch.stack([torch.zeros_like(places), places], dim=1)
-        return self.score_pairs([query], documents, pairs)
+        return self.score_pairs([query], documents, pairs_of_one(len(documents)))
 
     def score_pairs(
         self,

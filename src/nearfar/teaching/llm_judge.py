@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nearfar.fingerprint import fingerprint
+from nearfar.model.reranker import pairs_of_one
 from nearfar.progress import Progress, silent
 from nearfar.teaching.agreement import Ratings
 from nearfar.teaching.bradley_terry import random_cycles, strengths
@@ -49,7 +50,7 @@ class Grader:
 
     def score(self, query: str, documents: Sequence[str]) -> Float[Tensor, " N"]:
         """Return one logit per document; NaN where the model gave no usable answer."""
-        return self.score_pairs([query], documents, _of_one(documents))
+        return self.score_pairs([query], documents, pairs_of_one(len(documents)))
 
     def score_pairs(
         self,
@@ -128,7 +129,7 @@ class Comparer:
 
     def score(self, query: str, documents: Sequence[str]) -> Float[Tensor, " N"]:
         """Return one logit per document; NaN where the model gave no usable answer."""
-        return self.score_pairs([query], documents, _of_one(documents))
+        return self.score_pairs([query], documents, pairs_of_one(len(documents)))
 
     def score_pairs(
         self,
@@ -211,11 +212,6 @@ def _by_query(pairs: Int[Tensor, "P 2"]) -> Iterator[tuple[int, list[int]]]:
     for place, query in enumerate(pairs[:, 0].tolist()):
         places.setdefault(query, []).append(place)
     yield from places.items()
-
-
-def _of_one(documents: Sequence[str]) -> Int[Tensor, "N 2"]:
-    places = torch.arange(len(documents))
-    return torch.stack([torch.zeros_like(places), places], dim=1)
 
 
 def _ragged(rows: list[list[float]], width: int) -> Floats:

@@ -22,7 +22,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nearfar.errors import BadFile
-from nearfar.model.reranker import Reranker
+from nearfar.files import lock
+from nearfar.model.reranker import Reranker, pairs_of_one
 from nearfar.progress import Progress, silent
 
 _RECORD = np.dtype([("high", "<u8"), ("low", "<u8"), ("score", "<f4")])
@@ -150,26 +151,16 @@ def open_scores(folder: Path, fingerprint: str) -> Iterator[ScoreFile]:
     path = folder / f"scores-{fingerprint}.bin"
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     try:
-        _lock(handle, path)
+        lock(
+            handle,
+            f"{path}: another process is writing scores there, and both would score the same "
+            "pairs. Wait for it, or name another --cache.",
+        )
         file = ScoreFile(path, handle)
         file.load(fingerprint)
         yield file
     finally:
         os.close(handle)
-
-
-def _lock(handle: int, path: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such lock; there it is up to the user
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # falls with the process, even if killed
-    except OSError as error:
-        raise BadFile(
-            f"{path}: another process is writing scores there, and both would score the same "
-            "pairs. Wait for it, or name another --cache."
-        ) from error
 
 
 @dataclass
@@ -189,8 +180,7 @@ class Remembering:
 
     def score(self, query: str, documents: Sequence[str]) -> Float[Tensor, " N"]:
         """Return one logit per document, in the order given."""
-        pairs = torch.tensor([(0, place) for place in range(len(documents))]).reshape(-1, 2)
-        return self.score_pairs([query], documents, pairs)
+        return self.score_pairs([query], documents, pairs_of_one(len(documents)))
 
     def score_pairs(
         self,

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from nearfar.model.microbatches import TOKENS_PER_CHUNK
 from nearfar.model.text import TextEncoder
 from nearfar.training import ranks
 from nearfar.training.adapters import add_adapters, merge_adapters, save_adapters
@@ -16,7 +17,7 @@ from nearfar.training.lesson import Learned
 from nearfar.training.scale import Scale
 from nearfar.training.settings import Training, learning_rate_at
 from nearfar.training.sharding import put_weights, shard, weights_of
-from nearfar.training.step import TOKENS_PER_CHUNK, Step, dice_of, set_dropout
+from nearfar.training.step import Step, dice_of, set_dropout
 from nearfar.training.store import TokenStore
 from nearfar.training.trainee import TaskLoss, Trainee, head_of, lesson_of
 

@@ -25,7 +25,6 @@ from nearfar.training.store import TokenStore
 from nearfar.vectors.products import fast_products
 
 Ints = npt.NDArray[np.int64]
-TOKENS_PER_CHUNK = {"cpu": 2_048, "cuda": 65_536}  # more fill no cache, and no GPU (LOG.md)
 
 
 @dataclass(frozen=True, slots=True)
