@@ -62,6 +62,7 @@ def train_nearfar(options: dict[str, Any], mark: Mark) -> None:
             checks=1,
             max_steps=options["steps"],
             negatives_per_pair=1,
+            strangers_per_query=0,
             pairs_per_step=options["batch"] // 2,
         )
         task = Task(dataset=Dataset.open(place), loss=RerankingLossSettings())
