@@ -6,9 +6,17 @@ from pathlib import Path
 import pytest
 import torch
 from doubles import LetterEncoder
+from hypothesis import HealthCheck, settings
 
 # Tiny models are fastest on one thread, and more threads than cores stand in each other's way.
 torch.set_num_threads(1)
+
+# How long examples take to make, and how many are thrown away first, depends on the machine and on
+# chance: a test must not fail by either.
+settings.register_profile(
+    "nearfar", suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
+settings.load_profile("nearfar")
 
 
 @pytest.fixture(autouse=True)

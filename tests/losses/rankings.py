@@ -83,3 +83,15 @@ def rankings(draw: st.DrawFn) -> tuple[list[Row], list[tuple[int, int]]]:
     ]
     out = draw(st.lists(st.sampled_from(rows), max_size=2))
     return rows, [(row.query, row.document) for row in out]
+
+
+@st.composite
+def teachable(draw: st.DrawFn) -> tuple[list[Row], list[tuple[int, int]]]:
+    """Such lists beside one from which every loss has something to learn, one pair excluded."""
+    rows, _ = draw(rankings())
+    some = st.integers(-4, 4).map(lambda quarter: quarter / 2)
+    certain = [Row(3, document, grade, teacher, draw(some))
+               for document, grade, teacher in ((0, 1.0, 0.5), (1, 0.0, -1.0), (2, 2.0, 1.5))
+               ]  # fmt: skip
+    out = draw(st.lists(st.sampled_from([*rows, certain[2]]), min_size=1, max_size=2))
+    return [*rows, *certain], [(row.query, row.document) for row in out]
