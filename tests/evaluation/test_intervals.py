@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nearfar.evaluation.intervals import Estimate, estimate
+from nearfar.evaluation.intervals import Estimate, estimate, lower_bound
 
 SPAN = (-1.0, 1.0)
 
@@ -25,7 +25,7 @@ def test_queries_of_one_cluster_count_as_one_witness() -> None:
     assert np.mean(held_naively) < 0.85  # so that the test can fail
 
 
-@pytest.mark.parametrize(("n", "share"), [(20, 0.05), (50, 0.02)])
+@pytest.mark.parametrize(("n", "share"), [(20, 0.05), (50, 0.02), (100, 0.01)])
 def test_rare_failures_that_were_not_seen_are_not_ruled_out(n: int, share: float) -> None:
     """Some queries fall from 1 to 0: does the lower bound lie below the true mean?"""
     dice = np.random.default_rng(1)
@@ -41,12 +41,37 @@ def test_rare_failures_that_were_not_seen_are_not_ruled_out(n: int, share: float
     assert np.mean(held_naively) < 0.7  # so that the test can fail
 
 
-def test_with_one_query_a_cluster_it_is_students_interval() -> None:
-    values = np.random.default_rng(2).random(200)
-    found = estimate(values, [str(i) for i in range(200)], span=(0, 1))
-    low, high = stats.t.interval(0.95, 199, values.mean(), stats.sem(values))
-    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
-    assert (found.n, found.clusters) == (200, 200)
+def test_of_failures_it_is_the_bound_of_clopper_and_pearson() -> None:
+    for n in (20, 50, 300):
+        for fallen in (0, 1, 5):
+            values = [-1.0] * fallen + [0.0] * (n - fallen)
+            found = lower_bound(values, np.arange(n), least=-1)
+            exact = -stats.beta.ppf(0.95, fallen + 1, n - fallen)
+            assert found == pytest.approx(exact, rel=0.01)
+            assert found < exact  # never on the side that promises more
+
+
+@pytest.mark.parametrize("confidence", [0.95, 0.99])
+def test_the_bound_is_a_quantile_of_randomly_weighted_means(confidence: float) -> None:
+    dice = np.random.default_rng(5)
+    values = dice.normal(0.1, 0.3, 40).clip(*SPAN)
+    clusters = dice.integers(0, 15, 40)
+    sums = np.array([values[clusters == c].sum() for c in np.unique(clusters)])
+    sizes = np.array([(clusters == c).sum() for c in np.unique(clusters)])
+    sums, sizes = np.append(sums, -sizes.mean()), np.append(sizes, sizes.mean())
+    weights = dice.exponential(size=(400_000, len(sums)))
+    means = (weights @ sums) / (weights @ sizes)
+    found = lower_bound(values, clusters, least=-1, confidence=confidence)
+    assert np.mean(means <= found) == pytest.approx(1 - confidence, rel=0.06)
+
+
+def test_with_many_queries_it_is_hardly_wider_than_students_interval() -> None:
+    values = np.random.default_rng(2).normal(0, 0.2, 20_000).clip(*SPAN)
+    found = estimate(values, np.arange(20_000), span=SPAN)
+    low, high = stats.t.interval(0.95, 19_999, values.mean(), stats.sem(values))
+    assert found.low == pytest.approx(low, abs=1e-4)
+    assert found.high == pytest.approx(high, abs=1e-4)
+    assert (found.n, found.clusters) == (20_000, 20_000)
 
 
 def test_too_little_to_say_says_nothing() -> None:
