@@ -6,6 +6,7 @@ NearfarError
 ├── BadSetting       a recipe or an option is not allowed; names the key and the choices
 ├── BadModel         a model folder cannot be loaded, or is not the one that was asked for
 ├── SpaceMismatch    vectors of two different spaces were about to be compared
+├── DataMismatch     results were about to be compared that do not measure the same thing
 ├── Diverged         training has stopped making sense: a loss or a weight is not a number
 ├── RankLost         a process of a run of several ended before the others
 └── Stopped          someone asked long work to stop; what is done is kept
@@ -37,6 +38,10 @@ class BadModel(NearfarError):
 
 class SpaceMismatch(NearfarError):
     """Vectors of two different spaces were about to be compared."""
+
+
+class DataMismatch(NearfarError):
+    """Results were about to be compared that do not measure the same thing."""
 
 
 class Diverged(NearfarError):

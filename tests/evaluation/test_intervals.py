@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nearfar.evaluation.intervals import Estimate, estimate, lower_bound
+from nearfar.evaluation.intervals import Estimate, estimate, lower_bound, p_below
 
 SPAN = (-1.0, 1.0)
 
@@ -63,6 +63,15 @@ def test_the_bound_is_a_quantile_of_randomly_weighted_means(confidence: float) -
     means = (weights @ sums) / (weights @ sizes)
     found = lower_bound(values, clusters, least=-1, confidence=confidence)
     assert np.mean(means <= found) == pytest.approx(1 - confidence, rel=0.06)
+
+
+def test_the_test_and_the_bound_agree() -> None:
+    dice = np.random.default_rng(6)
+    values, clusters = dice.random(60), dice.integers(0, 25, 60)
+    bound = -lower_bound(-values, clusters, least=-1, confidence=0.97)
+    assert p_below(values, clusters, at=bound, most=1) == pytest.approx(0.03, rel=1e-5)
+    assert p_below(values, clusters, at=1, most=1) == 0
+    assert p_below(values, clusters, at=0, most=1) == 1
 
 
 def test_with_many_queries_it_is_hardly_wider_than_students_interval() -> None:

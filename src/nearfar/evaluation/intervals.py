@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 Floats = npt.NDArray[np.float64]
 Clusters = Sequence[str] | npt.NDArray[np.int64]  # of each query; numbers are faster to sort
@@ -98,6 +98,29 @@ def lower_bound(
         Thomas 2019, arXiv:1905.06208, sec. 2. Clusters are our addition.
     """
     return _lower(*_summed(values, clusters), least, confidence)
+
+
+def p_below(
+    values: Sequence[float] | Floats, clusters: Clusters, *, at: float, most: float
+) -> float:
+    """Return how often chance alone gives a mean as low as this one, if the true one is `at`.
+
+    One less the confidence of the bound from above that lies at `at`: the test that agrees with
+    `lower_bound`.
+
+    Args:
+        values: (N,) one value a query.
+        clusters: (N,) what each query belongs to.
+        at: the true mean, if chance is to blame.
+        most: the most a value can be.
+
+    Raises:
+        ValueError: there is no value, or one is not a number.
+    """
+    sums, sizes = _summed(values, clusters)
+    ordinary = sizes.mean()
+    sums, sizes = np.append(sums, most * ordinary), np.append(sizes, ordinary)
+    return float(ndtr(_tail(at * sizes - sums)))
 
 
 def _summed(values: Sequence[float] | Floats, clusters: Clusters) -> tuple[Floats, Floats]:

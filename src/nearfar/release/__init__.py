@@ -1,0 +1,1 @@
+"""Decides what may be released, and keeps what was."""

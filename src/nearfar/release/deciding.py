@@ -1,0 +1,262 @@
+"""The gate: may this candidate be released, as a policy has it?
+
+Per cohort and metric, in this order:
+
+    REGRESSION     a paired test is significant after Holm, over all rules and cohorts, and the
+                   mean loss is at least the smallest that matters
+    PASS           the lower bound of candidate less baseline lies above -margin
+    INSUFFICIENT   neither: the sentence says how many queries a clear answer needs
+
+Shapes: N queries, R rules on cohorts.
+"""
+
+import datetime as dt
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+
+import numpy as np
+import numpy.typing as npt
+
+from nearfar.errors import DataMismatch
+from nearfar.evaluation.holm import adjusted
+from nearfar.evaluation.intervals import lower_bound, p_below
+from nearfar.evaluation.scores import Scores
+from nearfar.evaluation.sign_flips import sign_flip_p
+from nearfar.fingerprint import fingerprint
+from nearfar.release.integrity import require_comparable, require_numbers, span_of
+from nearfar.release.policy import ALL, Change, Floor, Policy
+from nearfar.release.sentences import told
+from nearfar.release.simple_rules import costs, judged_enough, sentinels
+from nearfar.release.sizes import queries_needed
+from nearfar.release.verdict import Finding, Outcome, Side, Verdict, waived
+from nearfar.release.waiving import words_for
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """A rule on a cohort, and what it is decided by."""
+
+    rule: Change | Floor
+    cohort: str
+    rows: Rows
+    values: Floats  # (n,) so turned that up is good: differences, or the candidate's own values
+    span: tuple[float, float]
+
+
+def decide(
+    policy: Policy,
+    candidate: Scores,
+    baseline: Scores | None,
+    *,
+    today: dt.date,
+    runs: int = 1,
+    at: str = "",
+) -> Verdict:
+    """Hold a candidate against a baseline, or against the policy's floors alone.
+
+    Args:
+        policy: the bar.
+        candidate: what may be released.
+        baseline: what is in use, measured on the same queries; None where nothing is yet.
+        today: waivers that ended before do not count.
+        runs: of candidates through the gate on this test set, this one too.
+        at: when, for the record.
+
+    Raises:
+        DataMismatch: the two do not measure the same thing, or not in numbers.
+    """
+    metrics = [rule.metric for rule in (*policy.changes, *policy.floors)]
+    require_numbers(candidate, metrics)
+    if baseline is not None:
+        require_numbers(baseline, [rule.metric for rule in policy.changes])
+        require_comparable(candidate, baseline, policy)
+        baseline = _in_order(baseline, candidate.queries)
+    cells, small = _cells(policy, candidate, baseline)
+    findings = [
+        *_judged(cells, policy, candidate, baseline),
+        *costs(policy, candidate, baseline),
+        *sentinels(policy, candidate),
+        *judged_enough(policy, candidate, baseline),
+    ]
+    words, notes = words_for(policy.waivers, findings, today)
+    facts = json.loads(json.dumps(asdict(policy), default=str))  # days become text
+    return Verdict(
+        candidate=side_of(candidate),
+        baseline=None if baseline is None else side_of(baseline),
+        dataset=candidate.dataset,
+        split=candidate.split,
+        queries=len(candidate.queries),
+        negatives=candidate.negatives,
+        policy=facts,
+        policy_digest=fingerprint(facts),
+        findings=waived(findings, words),
+        notes=(*notes, *small, *_worn(policy, runs), *_alone(policy, baseline)),
+        runs=runs,
+        at=at,
+    )
+
+
+def side_of(scores: Scores) -> Side:
+    """Return what a verdict says of a result, with the fingerprint of all its values."""
+    facts = {name: sha256(values.tobytes()).hexdigest() for name, values in scores.values.items()}
+    found = fingerprint([scores.dataset, scores.split, list(scores.queries), facts])
+    return Side(system=scores.system, space=scores.space, scores=found)
+
+
+def cohort_rows(scores: Scores, fields: Sequence[str] | None) -> Iterator[tuple[str, Rows]]:
+    """Yield every cohort of some fields with its queries; all of them first.
+
+    Raises:
+        DataMismatch: a field is none of the scores.
+    """
+    yield ALL, np.arange(len(scores.queries))
+    for field in scores.cohorts if fields is None else fields:
+        values = np.array(scores.cohorts[field])
+        for value in np.unique(values):
+            yield f"{field} = {value}", np.flatnonzero(values == value)
+
+
+def _cells(
+    policy: Policy, candidate: Scores, baseline: Scores | None
+) -> tuple[list[_Cell], list[str]]:
+    """Return what statistics can decide, and sentences about what is too small for them."""
+    cells: list[_Cell] = []
+    small: dict[str, int] = {}
+    for rule in (*(policy.changes if baseline is not None else ()), *policy.floors):
+        _require_fields(candidate, rule.cohorts)
+        values, span = _values(rule, candidate, baseline)
+        for cohort, rows in cohort_rows(candidate, rule.cohorts):
+            groups = {candidate.clusters[row] for row in rows}
+            if len(rows) < policy.fewest or len(groups) < 2:
+                small[cohort] = len(rows)
+            else:
+                cells.append(_Cell(rule, cohort, rows, values[rows], span))
+    guarded = {one.query for one in policy.sentinels}
+    for cohort, rows in cohort_rows(candidate, None):
+        if cohort in small and guarded & {candidate.queries[row] for row in rows}:
+            del small[cohort]  # sentinels decide there
+    sentences = [
+        f"{cohort}: {count} queries in too few groups for statistics; pin sentinel queries there, "
+        "or label more (`nearfar plan`)."
+        for cohort, count in small.items()
+    ]
+    return cells, sentences
+
+
+def _values(
+    rule: Change | Floor, candidate: Scores, baseline: Scores | None
+) -> tuple[Floats, tuple[float, float]]:
+    """Return what a rule looks at, query by query, up is good, and what it can be."""
+    least, most = span_of(rule.metric)
+    sign = -1.0 if rule.metric.endswith(("_loss", "_error")) else 1.0
+    values = sign * candidate.values[rule.metric]
+    if isinstance(rule, Floor) or baseline is None:
+        return values, (least, most) if sign > 0 else (-most, -least)
+    return values - sign * baseline.values[rule.metric], (least - most, most - least)
+
+
+def _judged(
+    cells: Sequence[_Cell], policy: Policy, candidate: Scores, baseline: Scores | None
+) -> Iterator[Finding]:
+    clusters = np.unique(np.array(candidate.clusters), return_inverse=True)[1]
+    chances = adjusted(_chances(cells, policy, clusters))
+    for cell, p in zip(cells, chances, strict=True):
+        yield _finding(cell, p, policy, clusters[cell.rows], candidate, baseline)
+
+
+def _chances(cells: Sequence[_Cell], policy: Policy, clusters: Rows) -> Floats:
+    """Return of each cell how often chance alone would look as bad, before any correction."""
+    found = np.ones(len(cells))
+    changes = [i for i, cell in enumerate(cells) if isinstance(cell.rule, Change)]
+    if changes:
+        table = np.zeros((len(clusters), len(changes)))
+        for column, i in enumerate(changes):
+            table[cells[i].rows, column] = cells[i].values
+        found[changes] = sign_flip_p(table, clusters, resamples=policy.resamples, seed=policy.seed)
+    for i, cell in enumerate(cells):
+        if isinstance(cell.rule, Floor):
+            at, most = _bar(cell), cell.span[1]
+            found[i] = p_below(cell.values, clusters[cell.rows], at=at, most=most)
+    return found
+
+
+def _bar(cell: _Cell) -> float:
+    """Return what a lower bound must lie above."""
+    rule = cell.rule
+    return -rule.margin if isinstance(rule, Change) else rule.at_least
+
+
+def _finding(
+    cell: _Cell, p: float, policy: Policy, clusters: Rows, candidate: Scores,
+    baseline: Scores | None,
+) -> Finding:  # fmt: skip
+    rule, bar = cell.rule, _bar(cell)
+    mean = float(cell.values.mean())
+    low = min(
+        lower_bound(cell.values, clusters, least=cell.span[0], confidence=policy.confidence), mean
+    )
+    change = isinstance(rule, Change)
+    lost = -mean >= rule.minimum_effect if isinstance(rule, Change) else mean < bar
+    outcome: Outcome = "INSUFFICIENT"
+    if p <= policy.alpha and lost:
+        outcome = "REGRESSION"
+    elif low > bar:
+        outcome = "PASS"
+    needed = None
+    if outcome == "INSUFFICIENT":
+        gap = rule.margin if isinstance(rule, Change) else max(abs(mean - bar), 1e-3)
+        needed = queries_needed(cell.values, clusters, gap, policy)
+    was = None if baseline is None else float(baseline.values[rule.metric][cell.rows].mean())
+    found = Finding(
+        kind="change" if change else "floor",
+        rule=rule.metric,
+        cohort=cell.cohort,
+        outcome=outcome,
+        sentence="",
+        baseline=was,
+        candidate=float(candidate.values[rule.metric][cell.rows].mean()),
+        difference=mean if change else None,
+        low=low,
+        bar=bar,
+        p=p,
+        queries=len(cell.rows),
+        clusters=len(np.unique(clusters)),
+        needed=needed,
+    )
+    return replace(found, sentence=told(found))
+
+
+def _require_fields(scores: Scores, fields: Sequence[str] | None) -> None:
+    if unknown := sorted(set(fields or ()) - set(scores.cohorts)):
+        known = ", ".join(scores.cohorts) or "none"
+        raise DataMismatch(
+            f"{scores.system}: expected cohorts by {', '.join(unknown)}, as the policy names "
+            f"them; found {known}. Measure with evaluation.cohorts, or change the policy."
+        )
+
+
+def _in_order(scores: Scores, queries: Sequence[str]) -> Scores:
+    """Return what decides about a baseline, in the order of the candidate's queries."""
+    at = {query: row for row, query in enumerate(scores.queries)}
+    rows = np.array([at[query] for query in queries])
+    values = {name: found[rows] for name, found in scores.values.items()}
+    hits = tuple(scores.hits[row] for row in rows) if scores.hits else ()
+    return replace(scores, queries=tuple(queries), values=values, hits=hits)
+
+
+def _worn(policy: Policy, runs: int) -> Iterator[str]:
+    if runs > policy.most_runs:
+        yield (
+            f"{runs} candidates have been through the gate on this test set: the best of so many "
+            "looks better than it is. Label fresh queries (`nearfar plan`)."
+        )
+
+
+def _alone(policy: Policy, baseline: Scores | None) -> Iterator[str]:
+    if baseline is None and policy.changes:
+        yield "There is no baseline: nothing was held against what is in use."

@@ -1,0 +1,79 @@
+"""The rules that need no statistics: what a system costs, what must be found, what is judged."""
+
+from collections.abc import Iterator
+
+from nearfar.errors import DataMismatch
+from nearfar.evaluation.scores import Scores
+from nearfar.release.policy import ALL, Policy
+from nearfar.release.verdict import Finding, Outcome
+
+JUDGED = "judged_at_10_score"
+
+
+def costs(policy: Policy, candidate: Scores, baseline: Scores | None) -> Iterator[Finding]:
+    """Yield a finding for each bound on a cost; what was not measured is insufficient."""
+    for rule in policy.costs:
+        found = candidate.costs.get(rule.name)
+        was = None if baseline is None else baseline.costs.get(rule.name)
+        bounds = [("the policy allows", rule.at_most)]
+        if rule.times_baseline is not None and baseline is not None:
+            times = f"{rule.times_baseline:g} times the baseline's"
+            bounds.append((times, None if was is None else rule.times_baseline * was))
+        for what, most in bounds:
+            if most is None and what == "the policy allows":
+                continue
+            outcome: Outcome = "INSUFFICIENT"
+            sentence = f"{rule.name} was not measured for both; `nearfar evaluate` measures it."
+            if found is not None and most is not None:
+                outcome = "PASS" if found <= most else "REGRESSION"
+                verb = "within" if found <= most else "above"
+                sentence = f"{rule.name} is {found:.4g}, {verb} {most:.4g} ({what})."
+            yield Finding(
+                kind="cost", rule=rule.name, cohort=ALL, outcome=outcome, sentence=sentence,
+                baseline=was, candidate=found, bar=most,
+            )  # fmt: skip
+
+
+def sentinels(policy: Policy, candidate: Scores) -> Iterator[Finding]:
+    """Yield a finding for each document that a query must find.
+
+    Raises:
+        DataMismatch: a sentinel's query was not measured, or hits were not kept.
+    """
+    row_of = {query: row for row, query in enumerate(candidate.queries)}
+    for one in policy.sentinels:
+        if one.query not in row_of or not candidate.hits:
+            raise DataMismatch(
+                f"Expected the hits of sentinel query {one.query!r}, found none in the results of "
+                f"{candidate.system}. Put it into the test split, or take it out of the policy."
+            )
+        hits = candidate.hits[row_of[one.query]]
+        place = hits.index(one.document) + 1 if one.document in hits else None
+        holds = place is not None and place <= one.within
+        where = f"at place {place}" if place else f"not among the first {len(hits)}"
+        yield Finding(
+            kind="sentinel",
+            rule=f"{one.query} finds {one.document}",
+            cohort=ALL,
+            outcome="PASS" if holds else "REGRESSION",
+            sentence=f"Sentinel: query {one.query!r} must find {one.document!r} within "
+            f"{one.within}; it stands {where}.",
+            candidate=None if place is None else float(place),
+            bar=float(one.within),
+        )
+
+
+def judged_enough(policy: Policy, candidate: Scores, baseline: Scores | None) -> Iterator[Finding]:
+    """Yield a finding if the candidate finds much that nobody has judged: that counts as wrong."""
+    if baseline is None or not (JUDGED in candidate.values and JUDGED in baseline.values):
+        return
+    found, was = float(candidate.values[JUDGED].mean()), float(baseline.values[JUDGED].mean())
+    if was - found <= policy.judged_drop:
+        return
+    yield Finding(
+        kind="judged", rule=JUDGED, cohort=ALL, outcome="INSUFFICIENT", baseline=was,
+        candidate=found, difference=found - was, bar=-policy.judged_drop,
+        sentence=f"Of the candidate's first 10 documents {100 * found:.1f} % are judged, of the "
+        f"baseline's {100 * was:.1f} %: what nobody judged counts as wrong, so the comparison "
+        "leans. Label these pairs first (`nearfar label`).",
+    )  # fmt: skip
