@@ -42,11 +42,12 @@ def main(
     numbers = json.loads(settings)
     learner: Trainee
     loss: TaskLoss
+    precision = numbers.pop("precision", "float32")
     if numbers.pop("cross", False):
-        learner = CrossEncoder.load(model, CrossSettings(precision="float32"))
+        learner = CrossEncoder.load(model, CrossSettings(precision=precision))
         loss = RerankingLossSettings()
     else:
-        learner = TextEncoder.load(model, TextSettings(precision="float32"))
+        learner = TextEncoder.load(model, TextSettings(precision=precision))
         loss = LossSettings(learn_temperature=True)
     try:
         train(

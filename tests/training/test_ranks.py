@@ -83,6 +83,17 @@ def test_sharded_weights_are_the_same_run(start, alone: Path, tmp_path: Path) ->
     same_run(tmp_path, alone)
 
 
+def test_sharded_weights_lose_no_gradient_to_rounded_copies(
+    start,  # type: ignore[no-untyped-def]
+    tmp_path: Path,
+) -> None:
+    few = {"precision": "bfloat16", "max_steps": 2, "dropout": 0.0, "cross": True}
+    start(tmp_path / "sharded", 2, sharded=True, **few)
+    start(tmp_path / "alone", 0, **few)
+    found, expected = (curve(tmp_path / one, "gradient_length") for one in ("sharded", "alone"))
+    assert found == pytest.approx(expected, rel=1e-3)  # 5 % less where copies were kept
+
+
 def test_a_process_that_dies_is_said_and_the_run_goes_on_with_another_number(
     start,
     alone: Path,

@@ -23,18 +23,31 @@ def train(
         bool,
         typer.Option("--cross-encoder", help="Train a reranker: query and document together."),
     ] = False,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            help="What a language model is asked: plain, qwen3, or a text that holds {query} and "
+            "{document} and ends where the answer stands."
+        ),
+    ] = None,
+    words: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="YES NO", help="What it answers, in words of one token each."),
+    ] = None,
 ) -> None:
     """Fine-tune a model on the train split; called again, it goes on where it stopped.
 
-    With --cross-encoder an encoder gets a new head, and a cross-encoder is trained further. Its
-    negatives are judged ones (`nearfar mine`), four a query, or else documents of other queries.
+    With --cross-encoder an encoder gets a new head, a cross-encoder is trained further, and a
+    language model is asked whether the document answers the query, yes or no. The negatives are
+    judged ones (`nearfar mine`), four a query, or else documents of other queries.
 
     Several processes train one model together: `torchrun --nproc-per-node 2 -m nearfar train ...`
     """
     from nearfar.cli.talking import bars, say, stoppable
     from nearfar.data.dataset import Dataset
-    from nearfar.model.cross_encoder import CrossEncoder, CrossSettings
+    from nearfar.errors import BadSetting
     from nearfar.model.precision import choose_device
+    from nearfar.model.rerankers import RerankerSettings, load_reranker
     from nearfar.model.text import TextEncoder, TextSettings
     from nearfar.pipeline.learning import learn, learn_to_rerank
     from nearfar.pipeline.recipe import free_settings
@@ -43,14 +56,19 @@ def train(
     from nearfar.training.train import Hooks
 
     _require_own_loss(settings or [], cross_encoder)
+    if not cross_encoder and (template or words):
+        raise BadSetting("--template and --words are of rerankers. Add --cross-encoder.")
     chosen = free_settings(settings or [])
     taught = Dataset.open(dataset)
     with ranks.together(choose_device()), bars() as progress, stoppable() as stop:
         hooks = Hooks(progress=progress, stop=stop, say=progress.say)
         if cross_encoder:
-            fresh = CrossSettings(max_tokens=max_tokens, new_head=None, seed=chosen.training.seed)
-            cross = CrossEncoder.load(model, fresh)
-            found = learn_to_rerank(cross, taught, folder, chosen, hooks)
+            yes, no = words or (None, None)
+            fresh = RerankerSettings(
+                max_tokens=max_tokens, new_head=None, seed=chosen.training.seed,
+                template=template, yes=yes, no=no,
+            )  # fmt: skip
+            found = learn_to_rerank(load_reranker(model, fresh), taught, folder, chosen, hooks)
         else:
             encoder = TextEncoder.load(model, TextSettings(max_tokens=max_tokens))
             found = learn(encoder, taught, folder, chosen, hooks)

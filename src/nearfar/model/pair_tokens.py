@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from nearfar.errors import BadModel
 from nearfar.fingerprint import canonical_json
-from nearfar.model.tokens import TEXTS_AT_ONCE, TextToTokens, Tokens
+from nearfar.model.tokens import ASKING, TEXTS_AT_ONCE, TextToTokens, Tokens
 from nearfar.records import Role
 
 Ids = npt.NDArray[np.int32]
@@ -129,10 +129,11 @@ class PairTokens(TextToTokens):
     def _whole(self, texts: list[str]) -> list[list[int]]:
         if not texts:
             return []
-        found = self.tokenizer(
-            texts, add_special_tokens=False, return_attention_mask=False,
-            return_token_type_ids=False, verbose=False,
-        )  # fmt: skip
+        with ASKING:
+            found = self.tokenizer(
+                texts, add_special_tokens=False, return_attention_mask=False,
+                return_token_type_ids=False, verbose=False,
+            )  # fmt: skip
         rows: list[list[int]] = found["input_ids"]
         return rows
 

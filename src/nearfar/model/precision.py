@@ -47,9 +47,16 @@ def choose_precision(name: Precision, device: torch.device) -> torch.dtype:
 
 
 @contextmanager
-def in_precision(dtype: torch.dtype, device: torch.device) -> Iterator[None]:
-    """While this lasts, compute matrix products in that type."""
-    with fast_products(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
+def in_precision(dtype: torch.dtype, device: torch.device, *, cache: bool = True) -> Iterator[None]:
+    """While this lasts, compute matrix products in that type.
+
+    Args:
+        dtype: of the products.
+        device: where they are computed.
+        cache: whether a weight that learns is rounded once, and not for each product.
+    """
+    enabled = dtype != torch.float32
+    with fast_products(), torch.autocast(device.type, dtype, enabled, cache):
         yield
 
 
@@ -63,21 +70,37 @@ def _has_fast_bfloat16(device: torch.device) -> bool:
 
 @contextmanager
 def without_gradients(network: nn.Module, precision: torch.dtype) -> Iterator[None]:
-    """While this lasts, compute without gradients, and round each weight once at most.
+    """While this lasts, compute without gradients, and without dropout.
 
-    Autocast keeps a rounded copy of a weight only if it may learn; of others it would make a
-    new one for each chunk. The copies go when this ends.
+    A network that is frozen and in eval mode is left as it is: any number of threads may compute
+    with it at once. One that may learn is its trainer's alone: until this ends it is in eval mode,
+    and all of its weights are marked as learning. Autocast keeps a rounded copy of such a weight
+    only; of others it would make a new one for each chunk. The copies go when this ends.
     """
+    device = next(network.parameters()).device
+    # Of sharded weights copies would stay that are whole.
+    cache = not any(hasattr(weight, "full_tensor") for weight in network.parameters())
+    with (
+        torch.no_grad(),
+        in_precision(precision, device, cache=cache),
+        _its_own(network, precision),
+    ):
+        yield
+
+
+@contextmanager
+def _its_own(network: nn.Module, precision: torch.dtype) -> Iterator[None]:
     was_training = network.training
+    if not was_training and not any(weight.requires_grad for weight in network.parameters()):
+        yield
+        return
     rounded = precision != torch.float32
     frozen = [w for w in network.parameters() if rounded and not w.requires_grad]
     network.eval()
     try:
         for weight in frozen:
             weight.requires_grad_(True)
-        device = next(network.parameters()).device
-        with torch.no_grad(), in_precision(precision, device):
-            yield
+        yield
     finally:
         for weight in frozen:
             weight.requires_grad_(False)

@@ -1,6 +1,7 @@
 """The contract from text to tokens: the one way in which any room turns text into ids."""
 
 import hashlib
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from transformers import PreTrainedTokenizerBase
 from nearfar.fingerprint import canonical_json
 from nearfar.records import Role
 
+# A tokenizer keeps in itself whether it cuts: threads that ask for either would cut each other's.
+ASKING = threading.Lock()
 TEXTS_AT_ONCE = 256  # a tokenizer keeps some hundred bytes a token until all are done
 
 # What these become betrays case folding, accents, scripts, numbers, spaces and special tokens.
@@ -106,15 +109,17 @@ class TextToTokens:
         if not texts:
             return []
         # Not verbose: it would warn on the terminal of texts that are longer than the limit.
-        found = self.tokenizer(texts, return_attention_mask=False, verbose=False)
+        with ASKING:
+            found = self.tokenizer(texts, return_attention_mask=False, verbose=False)
         rows: list[list[int]] = found["input_ids"]
         return rows
 
     def _tokenise(self, texts: list[str]) -> Any:
-        return self.tokenizer(
-            texts,
-            truncation=True,
-            max_length=self.max_tokens,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-        )
+        with ASKING:
+            return self.tokenizer(
+                texts,
+                truncation=True,
+                max_length=self.max_tokens,
+                return_attention_mask=False,
+                return_token_type_ids=False,
+            )

@@ -28,6 +28,42 @@ QWEN3 = (
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked, and the two words that may follow it."""
+
+    template: str  # holds {query} and {document}; its end is where the answer stands
+    yes: str  # one token, as it would follow the template
+    no: str
+
+
+QUESTIONS = {"plain": Question(PLAIN, " yes", " no"), "qwen3": Question(QWEN3, "yes", "no")}
+
+
+def choose_question(
+    template: str | None, yes: str | None, no: str | None, *, unless_said: Question
+) -> Question:
+    """Return the question that someone wants.
+
+    Args:
+        template: one of QUESTIONS, or a text that holds {query} and {document}, whose words are
+            "yes" and "no", with a space before them where the text ends without one.
+        yes: the word that says yes; None: as the template has it.
+        no: the word that says no; None: likewise.
+        unless_said: taken where no template is named.
+    """
+    if template is None:
+        found = unless_said
+    elif template in QUESTIONS:
+        found = QUESTIONS[template]
+    else:
+        gap = "" if template[-1:].isspace() else " "
+        found = Question(template, f"{gap}yes", f"{gap}no")
+    return Question(
+        found.template, found.yes if yes is None else yes, found.no if no is None else no
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class YesNoPrompt:
     """Everything that decides which tokens a question about a query and a document has."""
 
@@ -42,7 +78,8 @@ class YesNoPrompt:
     def __post_init__(self) -> None:
         for place in ("{query}", "{document}"):
             once = self.template.count(place) == 1
-            require(once, "template", f"a text that holds {place} once", self.template)
+            expected = f"a text that holds {place} once, or one of {', '.join(QUESTIONS)}"
+            require(once, "template", expected, self.template)
         if not self.tokenizer.is_fast:
             raise BadModel(
                 f"{self.tokenizer.name_or_path}: expected a tokenizer that says where in a text "
@@ -74,7 +111,7 @@ class YesNoPrompt:
     def whole(self, query: str, document: str) -> Ids:
         """Return the tokens of the question, however many."""
         texts = {"{query}": query, "{document}": document}
-        asked = "".join(texts.get(part, part) for part in _PLACE.split(self.template))
+        asked = "".join(texts.get(part, part) for part in parts_of(self.template))
         # Without what the tokenizer puts after a text: the answer stands there.
         ids = self.tokenizer(asked, add_special_tokens=False, verbose=False)["input_ids"]
         said = tuple(ids[: len(self.start)]) == self.start  # by the template itself
@@ -101,6 +138,11 @@ class YesNoPrompt:
             f"{self.tokenizer.convert_ids_to_tokens(ids)}. Try it with or without a space before "
             "it, or name another word."
         )
+
+
+def parts_of(template: str) -> list[str]:
+    """Return the texts of a template and, between them, its two places."""
+    return _PLACE.split(template)
 
 
 def _start(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""One training with its check on dev: of an encoder, or of a cross-encoder."""
+"""One training with its check on dev: of an encoder, or of a reranker."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +10,7 @@ from nearfar.model.calibration import FILE, Calibration, read_calibration
 from nearfar.model.cross_encoder import CrossEncoder
 from nearfar.model.reranker import Reranker
 from nearfar.model.text import TextEncoder
+from nearfar.model.yes_no import YesNoReranker
 from nearfar.pipeline.dev_pairs import DevPairs, read_dev_pairs
 from nearfar.pipeline.evaluating import dev_check
 from nearfar.pipeline.recipe import FreeSettings
@@ -31,9 +32,13 @@ def learn(
 
 
 def learn_to_rerank(
-    model: CrossEncoder, dataset: Dataset, folder: Path, settings: FreeSettings, hooks: Hooks
+    model: CrossEncoder | YesNoReranker,
+    dataset: Dataset,
+    folder: Path,
+    settings: FreeSettings,
+    hooks: Hooks,
 ) -> TrainingResult:
-    """Fine-tune a cross-encoder into `folder/model`, and say what its logits are worth.
+    """Fine-tune a reranker into `folder/model`, and say what its logits are worth.
 
     With a dev split, `calibration.json` beside the weights turns logits into probabilities
     (`model.calibration.read_calibration`).
@@ -66,14 +71,17 @@ def calibration_beside(
         return None
 
 
-def _tell(model: CrossEncoder, pairs: DevPairs | None, hooks: Hooks) -> None:
+def _tell(model: CrossEncoder | YesNoReranker, pairs: DevPairs | None, hooks: Hooks) -> None:
     if model.drawn:
         hooks.say("The model has no head that says one number, so a new one was drawn.")
+    if isinstance(model, YesNoReranker):
+        asked = model.prompt
+        hooks.say(f"The model is asked {asked.template!r}, to say {asked.yes!r} or {asked.no!r}.")
     if pairs is None:
         hooks.say("No dev split: the last weights are kept, not the best, without a calibration.")
 
 
-def _calibrate(pairs: DevPairs, model: CrossEncoder, folder: Path, hooks: Hooks) -> None:
+def _calibrate(pairs: DevPairs, model: Reranker, folder: Path, hooks: Hooks) -> None:
     try:
         calibration = pairs.calibration(model)
     except BadRecord as error:  # the model is there all the same

@@ -33,12 +33,13 @@ def add_adapters(
             "training.lora needs the PEFT library. Run `pip install 'nearfar[lora]'`."
         ) from error
     targets = settings.targets
+    pools = any("pooler" in name for name, _ in transformer.named_modules())
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
         target_modules="all-linear" if targets == ("all-linear",) else list(targets),
-        exclude_modules=r".*pooler.*",
+        exclude_modules=r".*pooler.*" if pools else None,  # PEFT warns of what fits nothing
         modules_to_save=list(whole) or None,
     )
     try:

@@ -146,7 +146,7 @@ class Learner:
 
 
 def _is_unused(model: Trainee, name: str) -> bool:
-    # A pooler of its own gives an encoder no vector; the head of a cross-encoder stands on it.
+    # A pooler of its own gives an encoder no vector; the head of a reranker stands on it.
     return ".pooler." in name and isinstance(model, TextEncoder)
 
 

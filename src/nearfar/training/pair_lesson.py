@@ -1,4 +1,4 @@
-"""What one batch teaches a cross-encoder: a number for each judged pair, and a loss of these.
+"""What one batch teaches a reranker: a number for each judged pair, and a loss of these.
 
 Shapes: Q queries, C documents, E pairs.
 """
@@ -10,6 +10,7 @@ from torch import Tensor
 from nearfar.errors import BadRecord
 from nearfar.losses import Edges, RerankingLossSettings, build_reranking_loss
 from nearfar.model.cross_encoder import CrossEncoder
+from nearfar.model.yes_no import YesNoReranker
 from nearfar.training.batch import Batch
 from nearfar.training.diagnosis import diagnose_scores
 from nearfar.training.lesson import Learned
@@ -20,11 +21,17 @@ Ints = npt.NDArray[np.int64]
 
 
 class PairLesson:
-    """Pairs become scores; each text was tokenised once, however many pairs it stands in."""
+    """Pairs become scores.
+
+    For a cross-encoder each text was tokenised once, however many pairs it stands in; a question
+    to a language model is tokenised whole, as it is when it is asked.
+    """
 
     temperature = None  # nothing here is divided by one that may learn
 
-    def __init__(self, model: CrossEncoder, settings: RerankingLossSettings) -> None:
+    def __init__(
+        self, model: CrossEncoder | YesNoReranker, settings: RerankingLossSettings
+    ) -> None:
         self.model, self.settings = model, settings
         self._loss = build_reranking_loss(settings)
 
@@ -43,14 +50,7 @@ class PairLesson:
         edges = _readable(batch.edges, self.settings.needs_teacher)
         queries = batch.texts[batch.query[edges.query].numpy()]  # (E,) rows of the store
         documents = batch.texts[batch.document[edges.document].numpy()]
-        tokens, lengths = self.model.tokens, store.lengths
-
-        def forward(some: Ints) -> Tensor:
-            rows = [tokens.join(store[q], store[d])
-                    for q, d in zip(queries[some], documents[some], strict=True)]  # fmt: skip
-            return self.model.forward_rows(rows).unsqueeze(1)
-
-        rows = Rows(tokens.lengths(lengths[queries], lengths[documents]), forward, width=1)
+        rows = _rows(self.model, store, queries, documents)
         here = edges.to(self.model.device)
         value, scores = learn_from_rows(
             self.model, rows, lambda found: self._said(found[:, 0], here) * share, step
@@ -72,6 +72,33 @@ class PairLesson:
                 "(training.negatives_per_pair), mine some with `nearfar mine`, or let a teacher "
                 "score the dataset with `nearfar teach`."
             ) from error
+
+
+def _rows(
+    model: CrossEncoder | YesNoReranker, store: TokenStore, queries: Ints, documents: Ints
+) -> Rows:
+    """Return how pairs of rows of the store go through a model."""
+    if isinstance(model, YesNoReranker):
+        return _questions(model, store, queries, documents)
+    tokens, lengths = model.tokens, store.lengths
+
+    def forward(some: Ints) -> Tensor:
+        rows = [tokens.join(store[q], store[d])
+                for q, d in zip(queries[some], documents[some], strict=True)]  # fmt: skip
+        return model.forward_rows(rows).unsqueeze(1)
+
+    return Rows(tokens.lengths(lengths[queries], lengths[documents]), forward, width=1)
+
+
+def _questions(model: YesNoReranker, store: TokenStore, queries: Ints, documents: Ints) -> Rows:
+    texts, pairs = model.tokens, zip(queries, documents, strict=True)
+    asked = [texts.question(store[query], store[document]) for query, document in pairs]
+
+    def forward(some: Ints) -> Tensor:
+        return model.forward_rows([asked[i] for i in some]).unsqueeze(1)
+
+    lengths = np.fromiter(map(len, asked), dtype=np.int64, count=len(asked))
+    return Rows(lengths, forward, width=1)
 
 
 def _readable(edges: Edges, scored: bool) -> Edges:

@@ -112,7 +112,8 @@ def learn_from_rows(
 
     encoding = Encoding(
         chunk=forward,
-        precision=lambda: in_precision(model.precision, model.device),
+        # A rounded copy of a part of a weight outlives the part: most of its gradient was lost.
+        precision=lambda: in_precision(model.precision, model.device, cache=not step.sharded),
         nothing=torch.zeros(0, rows.width, device=model.device),
         memory_bytes=step.memory_bytes,
         sharded=step.sharded,

@@ -1,4 +1,4 @@
-"""Who may be trained: a text encoder or a cross-encoder, and what differs between the two."""
+"""Who may be trained: a text encoder or a reranker, and what differs between the two."""
 
 from typing import Any, Protocol
 
@@ -6,6 +6,7 @@ from nearfar.errors import BadSetting
 from nearfar.losses import LossSettings, RerankingLossSettings
 from nearfar.model.cross_encoder import CrossEncoder
 from nearfar.model.text import TextEncoder
+from nearfar.model.yes_no import YesNoReranker
 from nearfar.training.batch import Batch
 from nearfar.training.lesson import Learned, TextLesson
 from nearfar.training.pair_lesson import PairLesson
@@ -13,7 +14,7 @@ from nearfar.training.step import Step
 from nearfar.training.store import TokenStore
 from nearfar.training.temperature import Temperature
 
-Trainee = TextEncoder | CrossEncoder
+Trainee = TextEncoder | CrossEncoder | YesNoReranker
 TaskLoss = LossSettings | RerankingLossSettings
 
 
@@ -37,19 +38,19 @@ def lesson_of(model: Trainee, loss: TaskLoss) -> Lesson:
 
     Args:
         model: whose weights learn.
-        loss: of vectors for an encoder, of scores for a cross-encoder.
+        loss: of vectors for an encoder, of scores for a reranker.
 
     Raises:
         BadSetting: the loss is of the other kind.
     """
     if isinstance(model, TextEncoder) and isinstance(loss, LossSettings):
         return TextLesson(model, loss)
-    if isinstance(model, CrossEncoder) and isinstance(loss, RerankingLossSettings):
+    if not isinstance(model, TextEncoder) and isinstance(loss, RerankingLossSettings):
         return PairLesson(model, loss)
     kind = "vectors" if isinstance(model, TextEncoder) else "scores of pairs"
     raise BadSetting(
         f"the loss {loss.name!r} is not one of {kind}, which is what this model says. Take "
-        "LossSettings for an encoder, RerankingLossSettings for a cross-encoder."
+        "LossSettings for an encoder, RerankingLossSettings for a reranker."
     )
 
 
@@ -60,7 +61,7 @@ def name_of(model: Trainee) -> str:
 
 def head_of(model: Trainee) -> tuple[str, ...]:
     """Return the modules of a transformer that learn whole, whatever else stays frozen."""
-    return model.network.head if isinstance(model, CrossEncoder) else ()
+    return () if isinstance(model, TextEncoder) else model.network.head
 
 
 def described(model: Trainee) -> dict[str, Any]:

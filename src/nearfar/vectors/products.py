@@ -7,6 +7,7 @@ do; where oneDNN takes that word (Intel's AMX) numbers would lose digits, so it 
 """
 
 import functools
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,15 +29,34 @@ def fast_products() -> Iterator[None]:
         yield
 
 
+class _Switch:
+    """The setting is of the whole process: the first thread in turns it, the last one out back."""
+
+    def __init__(self) -> None:
+        self._turning = threading.Lock()
+        self._inside = 0
+        self._before = ""
+
+    def turn(self, change: int) -> None:
+        """Let one more in, or one out (-1)."""
+        settings: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+        with self._turning:
+            if self._inside == 0:
+                self._before = settings.fp32_precision
+            self._inside += change
+            settings.fp32_precision = "bf16" if self._inside else self._before
+
+
+_switch = _Switch()
+
+
 @contextmanager
 def _by_onednn() -> Iterator[None]:
-    settings: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-    before = settings.fp32_precision
-    settings.fp32_precision = "bf16"
+    _switch.turn(1)
     try:
         yield
     finally:
-        settings.fp32_precision = before
+        _switch.turn(-1)
 
 
 @functools.cache
