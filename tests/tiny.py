@@ -117,8 +117,8 @@ def tiny_llama(folder: Path, *, side: str = "right", seed: int = 0) -> Path:
     ).save_pretrained(folder)  # fmt: skip
     config = LlamaConfig(
         vocab_size=max(vocabulary.values()) + 1, hidden_size=32, intermediate_size=64,
-        num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=96,
-        bos_token_id=0, eos_token_id=None, pad_token_id=2,
+        num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        max_position_embeddings=96, bos_token_id=0, eos_token_id=None, pad_token_id=2,
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -160,13 +160,14 @@ def test_both_stages_are_measured_and_told(home: Path, tmp_path: Path) -> None:
     done = nearfar(
         "evaluate", home / "data", tmp_path / "r", "--model", home / "bert", "--lexical",
         "--rerank", home / "cross", "--candidates", 10, "--candidates", 40,
+        "--budget-ms", 1e9, "--budget-ms", 1e-6,
         "--set", "evaluation.map_points=5", "--set", "evaluation.split=train",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     assert "Retrieval with words leaves" in done.output
     lines = [line.split() for line in done.output.splitlines() if line.strip()]
     start = next(place for place, line in enumerate(lines) if line[0] == "read")
-    rows = [line for line in lines[start + 1 :] if line[0] in ("0", "10", "40")]
+    rows = [line for line in lines[start + 1 :][:8] if line[0] in ("0", "10", "40")]
     assert [line[0] for line in rows] == ["0", "10", "40"]
     assert [place for place, cell in enumerate(rows[0]) if cell == "\u2013"] == [1, 2, 4, 5]
     below = " ".join(lines[lines.index(rows[2]) + 1])
@@ -178,6 +179,11 @@ def test_both_stages_are_measured_and_told(home: Path, tmp_path: Path) -> None:
     assert found.words_too
     assert found.reranker == CrossEncoder.load(home / "cross").fingerprint
     assert found.pairs_per_second > 0
+    start = next(place for place, line in enumerate(lines) if line[0] == "within")
+    assert lines[start + 1][:4] == ["1e-06", "0.0", "0.0", "0.0"]
+    assert [line[:4] for line in lines[start:] if line[0] == "1e+09"] == [["1e+09"] + ["40.0"] * 3]
+    assert [budget.seconds for budget in found.budgets] == pytest.approx([1e-9, 1e6])
+    assert [budget.read.mean for budget in found.budgets] == [0, 40]
     assert "Retrieve, then rerank" in (tmp_path / "r" / "report.html").read_text()
 
 
@@ -186,6 +192,9 @@ def test_both_stages_are_measured_and_told(home: Path, tmp_path: Path) -> None:
     [
         (("--lexical",), "are for a reranker"),
         (("--candidates", 50), "are for a reranker"),
+        (("--budget-ms", 50), "are for a reranker"),
+        (("--rerank", "cross", "--budget-ms", 0), "--budget-ms must be above 0"),
+        (("--rerank", "cross", "--budget-ms", "inf"), "--budget-ms must be above 0"),
         (("--rerank", "cross", "--candidates", 9), "candidates must be 10 or more"),
         (("--rerank", "cross", "--lexical-weight", 0.5), "Add --lexical"),
         (("--rerank", "cross", "--lexical", "--lexical-weight", -1), "must be between 0 and 1"),

@@ -61,8 +61,7 @@ def data(folder: Path) -> Path:
 def call(tmp_path: Path, *options: str) -> Result:
     if not (tmp_path / "data").exists():
         data(tmp_path / "data")
-    out = str(tmp_path / "new")
-    return CliRunner().invoke(APP, [str(tmp_path / "data"), "--out", out, *options])
+    return CliRunner().invoke(APP, [str(tmp_path / "data"), str(tmp_path / "new"), *options])
 
 
 def grade(query: str, document: str) -> int:
@@ -168,7 +167,7 @@ def test_what_was_paid_is_said_even_where_the_judge_is_refused(tmp_path: Path) -
         (["--reranker", "x", "--pairwise"], "give one with --llm"),
         (["--llm", "m"], "set ANTHROPIC_API_KEY"),
         (["--llm", "m", "--limit-usd", "1"], "needs the prices"),
-        (["--llm", "m", "--repeats", "0"], "judging.repeats must be 1 or more"),
+        (["--llm", "m", "--repeats", "0"], "judge.repeats must be 1 or more"),
         (["--reranker", "x", "--set", "teaching.fusio=ranks"], "Did you mean 'fusion'"),
         (["--reranker", "x", "--set", "teaching.unsure=perhaps"], "exclude"),
         (["--reranker", "x", "--set", "training.epochs=1"], "training is not a table"),

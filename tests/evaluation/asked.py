@@ -1,5 +1,6 @@
 """A dataset in a few words: texts by id, and what is judged of them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,7 +18,10 @@ def asked(
     judged: Sequence[Judged],
     groups: Mapping[str, str] | None = None,
 ) -> Dataset:
-    """Write it; `groups` are those of queries and documents, by id."""
+    """Write it; `groups` are those of queries and documents, by id.
+
+    A grade that is no number is that of a document which a teacher scored and called neither.
+    """
     group = groups or {}
     with write_dataset(folder, licence="CC0-1.0", parents=[]) as writer:
         for id_, content in documents.items():
@@ -25,6 +29,7 @@ def asked(
         for id_, content in queries.items():
             writer.add(Query(id=id_, content=content, group=group.get(id_, ""), source="x"))
         for query, document, grade, split in judged:
+            score = 0.5 if math.isnan(grade) else None
             writer.add(Judgment(query_id=query, document_id=document, grade=grade, split=split,
-                                origin=Origin(kind="human", source="x")))  # fmt: skip
+                                score=score, origin=Origin(kind="human", source="x")))  # fmt: skip
     return Dataset.open(folder)

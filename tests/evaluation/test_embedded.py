@@ -1,5 +1,6 @@
 """A task: who asks, who may be found, and what counts as right."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from doubles import LetterEncoder
 
 from nearfar.data.dataset import Dataset
 from nearfar.errors import BadRecord
-from nearfar.evaluation.embedded import dev_scores, embed, rankings, read_task
+from nearfar.evaluation.embedded import dev_scores, embed, never_wrong, rankings, read_task
 
 TEXTS = {f"d{i}": "abcdefghij"[i] * 3 for i in range(10)}
 JUDGED: list[Judged] = [
@@ -85,3 +86,25 @@ def test_a_quick_look_is_the_mean_over_queries(tmp_path: Path) -> None:
     found = dev_scores(LetterEncoder(), dataset, read_task(dataset, "dev"))
     assert found["mrr_at_10_score"] == pytest.approx((1 + 1 / 10) / 2)  # ties keep their order
     assert found["recall_at_10_score"] == 1
+
+
+def test_what_is_called_neither_can_be_found_and_is_not_judged(tmp_path: Path) -> None:
+    judged: list[Judged] = [("q0", "d1", 2, "test"), ("q0", "d0", math.nan, "test"),
+                            ("q1", "d3", math.nan, "test")]  # fmt: skip
+    dataset = asked(tmp_path / "d", TEXTS, {"q0": "a", "q1": "d"}, judged)
+    task = read_task(dataset, "test")
+    assert task.judged == {"q0": {"d1": 2}}
+    assert task.without_answer == 0  # nobody judged the other query
+    found = dev_scores(LetterEncoder(), dataset, task)
+    assert found["mrr_at_10_score"] == 0.5  # the document that is nearest keeps its place
+    assert found["ndcg_at_10_score"] == pytest.approx(1 / math.log2(3))
+
+
+def test_who_must_not_be_held_against_a_model(tmp_path: Path) -> None:
+    judged: list[Judged] = [
+        ("q0", "d0", 1, "test"), ("q0", "d1", math.nan, "test"), ("q0", "d2", 3, "train"),
+        ("q0", "d3", math.nan, "test"), ("q0", "d3", 0, "test"), ("q0", "d4", 0, "test"),
+        ("q1", "d5", 1, "dev"),
+    ]  # fmt: skip
+    dataset = asked(tmp_path / "d", TEXTS, {"q0": "a", "q1": "d"}, judged)
+    assert never_wrong(dataset, read_task(dataset, "test")) == {"q0": {"d0", "d1", "d2"}}

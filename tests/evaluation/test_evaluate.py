@@ -17,6 +17,7 @@ from nearfar.evaluation.embedded import embed, read_task
 from nearfar.evaluation.evaluate import Evidence, evaluate, write_per_query
 from nearfar.evaluation.geometry import flat_map
 from nearfar.evaluation.margins import digest, pin_negatives, similarities
+from nearfar.evaluation.measure import paired
 from nearfar.evaluation.page import write_page
 from nearfar.evaluation.report import headline, read_report, write_report
 from nearfar.evaluation.settings import Evaluation
@@ -32,7 +33,7 @@ class Dizzy(LetterEncoder):
         super().__init__(replace(LETTERS, weights="dizzy"))
 
     def encode(self, contents: list[str], role: Role, **_: object) -> torch.Tensor:  # type: ignore[override]
-        seen = [c[:5] if role == "query" else c for c in contents]
+        seen = [c[:2] if role == "query" else c for c in contents]
         return super().encode(seen, role)
 
 
@@ -68,7 +69,13 @@ def test_the_better_model_is_seen_to_be_better(evidence: Evidence) -> None:
     found = evidence.report.measure("ndcg_at_10_score")
     assert found.verdict == "better"
     assert "beats its base" in headline(evidence.report)
-    assert evidence.report.measure("alignment_loss").verdict == "better"  # down is good
+
+
+def test_of_a_loss_less_is_better() -> None:
+    names = [str(i) for i in range(400)]
+    low, high = np.full(400, 0.3), np.full(400, 0.5)
+    assert paired("alignment_loss", high, low, names, span=(0, 4)).verdict == "better"
+    assert paired("alignment_loss", low, high, names, span=(0, 4)).verdict == "worse"
 
 
 def test_the_difference_is_taken_query_by_query(evidence: Evidence) -> None:

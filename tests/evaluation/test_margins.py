@@ -1,12 +1,13 @@
 """Margins: negatives that no model chose, and cosines that can be checked by hand."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from asked import asked
+from asked import Judged, asked
 from doubles import LetterEncoder
 
 from nearfar.data.dataset import Dataset
@@ -99,6 +100,13 @@ def test_an_answer_of_another_split_is_no_negative(tmp_path: Path) -> None:
         pinned = pin_negatives(dataset, task, seed=seed)
         assert not {"d0", "d40"} & set(pinned["q0"])
         assert not {"d1", "d41"} & set(pinned["q1"])
+
+
+def test_what_is_called_neither_is_no_negative(tmp_path: Path) -> None:
+    documents = {"right": "ab", "near": "ac", "far": "dd"}
+    judged: list[Judged] = [("q", "right", 1, "test"), ("q", "near", math.nan, "test")]
+    dataset = asked(tmp_path / "d", documents, {"q": "ab"}, judged)
+    assert pin_negatives(dataset, read_task(dataset, "test"), seed=0) == {"q": ("far",)}
 
 
 def test_half_of_the_negatives_share_words_with_the_query(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Metrics agree with loops, and trec_eval's habits surprise nobody."""
 
+import math
+
 import measure_twins as twins
 import pytest
 from hypothesis import given
@@ -50,6 +52,14 @@ def test_a_query_without_an_answer_has_no_score() -> None:
 def test_a_judged_negative_is_worth_as_little_as_an_unjudged_document() -> None:
     judged = per_query({"q": ["x", "d"]}, {"q": {"d": 2, "x": 0}})
     assert judged == per_query({"q": ["x", "d"]}, {"q": {"d": 2}})
+
+
+def test_a_document_that_is_called_neither_counts_as_if_nobody_had_judged_it() -> None:
+    unsaid = per_query({"q": ["x", "d", "y"]}, {"q": {"x": math.nan, "d": 2, "y": 0}})
+    assert unsaid == per_query({"q": ["x", "d", "y"]}, {"q": {"d": 2, "y": 0}})
+    assert unsaid["q"]["mrr_at_10_score"] == 0.5  # it keeps its place
+    nobody = {"q": {"x": math.nan}}
+    assert per_query({"q": ["x"]}, nobody) == {}  # and gives a query no answer
 
 
 def test_grades_between_whole_numbers_are_rounded_and_an_answer_stays_one() -> None:

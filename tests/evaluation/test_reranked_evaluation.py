@@ -19,15 +19,10 @@ from nearfar.data.dataset import Dataset
 from nearfar.errors import BadModel
 from nearfar.evaluation.evaluate import Evidence, evaluate, with_reranker, write_per_query
 from nearfar.evaluation.page import write_page
-from nearfar.evaluation.report import (
-    Reranking,
-    headline,
-    read_report,
-    told_of_stages,
-    write_report,
-)
+from nearfar.evaluation.report import headline, read_report, write_report
 from nearfar.evaluation.reranked import TwoStages, compare_stages, read_candidates
 from nearfar.evaluation.settings import Evaluation
+from nearfar.evaluation.stages import Reranking, told_of_stages
 from nearfar.pipeline.evaluating import SecondStage, evaluate_into
 from nearfar.progress import Progress, silent
 from nearfar.records import Role

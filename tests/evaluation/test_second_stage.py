@@ -10,7 +10,8 @@ from letter_reranker import LetterReranker
 from test_reranked_evaluation import SETTINGS, Placed
 
 from nearfar.errors import BadSetting
-from nearfar.evaluation.report import read_report, told_of_stages
+from nearfar.evaluation.report import read_report
+from nearfar.evaluation.stages import told_of_stages
 from nearfar.pipeline.evaluating import SecondStage, evaluate_into
 
 

@@ -1,6 +1,7 @@
 """Contrastive first, then by a cross-encoder's graded scores: one recipe, stage by stage."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,11 @@ from tiny import WORDS, tiny_bert
 from nearfar.data.dataset import Dataset
 from nearfar.errors import BadSetting
 from nearfar.evaluation.report import read_report
+from nearfar.lineage.holdings import find_holdings
+from nearfar.lineage.matching import wanted
+from nearfar.lineage.retraining import retraining
+from nearfar.lineage.walk import lineage
+from nearfar.lineage.workspace import scan
 from nearfar.model.rerankers import load_reranker
 from nearfar.model.text import TextEncoder
 from nearfar.pipeline.recipe import read_recipe
@@ -84,19 +90,51 @@ def test_the_encoder_goes_on_from_its_first_training_by_the_scores(
 ) -> None:
     found, said = finished
     stages = json.loads((found.home / "run.json").read_text())
-    first = TextEncoder.load(found.home / stages["train"] / "model")
+    first_place = found.home / stages["train"] / "model"
+    first = TextEncoder.load(first_place)
     facts = json.loads((found.model / "nearfar.json").read_text())
     assert facts["base_space"] == first.space.fingerprint
     assert found.model.parent.name == stages["distil"]
     assert [task["loss"]["name"] for task in facts["tasks"]] == ["listwise_kl", "infonce"]
     assert [task["of_first"] for task in facts["tasks"]] == [None, 0.5]
-    cross = load_reranker(found.home / stages["cross-encoder"] / "model")
+    place = found.home / stages["cross-encoder"] / "model"
+    cross = load_reranker(place)
     scored = Dataset.open(found.home / stages["teach"] / "dataset")
     (parent,) = scored.manifest["parents"]
-    assert parent["taught_with"]["teachers"] == [cross.fingerprint]
+    assert parent["taught_with"]["teachers"] == [
+        {"kind": "reranker", "name": str(place), "fingerprint": cross.fingerprint}
+    ]
+    walk = lineage(scored.folder, scan(found.home))
+    roles = dict(walk.used_by(walk.roots[0]))
+    assert roles["candidates of"].folder == first_place
+    teacher = roles["scored by"]
+    assert teacher.folder == place  # it was trained here, so what it learned from is known
+    learned = {thing.folder for _, thing in walk.used_by(teacher.key)}
+    assert learned == {found.home / stages["mine"] / "dataset"}
     some = [one for one in scored.judgments("train") if one.score is not None]
     assert len(some) > len([one for one in scored.judgments("train") if one.grade > 0])
     assert any("pairs scored" in sentence for sentence in said)
+
+
+def test_a_cross_encoder_that_learned_from_what_is_forgotten_must_be_trained_again(
+    home: Path, finished: tuple[Finished, list[str]]
+) -> None:
+    found, _ = finished
+    place = (
+        found.home / json.loads((found.home / "run.json").read_text())["cross-encoder"] / "model"
+    )
+    other = home / "by-hand" / "model"
+    shutil.copytree(place, other)
+    workspace = scan(home)
+    judgment = next(found.dataset.judgments("train"))
+    held = find_holdings(workspace, wanted([judgment.query_id]))
+    commands = {one.folder: one.command for one in retraining(workspace, held)}
+    assert commands[place] == f"nearfar run {home / 'tiny.toml'}"
+    assert "--cross-encoder" in commands[other]
+    assert """'reranking_loss.name="listwise_softmax"'""" in commands[other]
+    untouched = find_holdings(workspace, wanted([next(found.dataset.judgments("test")).query_id]))
+    assert not {place, other} & {one.model.folder for one in untouched.models}
+    shutil.rmtree(other.parent)
 
 
 def test_both_stages_of_search_are_measured(finished: tuple[Finished, list[str]]) -> None:

@@ -31,7 +31,7 @@ def call(tmp_path: Path, *options: str) -> Result:
 
 def test_a_dry_run_writes_nothing_and_the_bill_keeps_to_it(tmp_path: Path) -> None:
     with served(Server()) as server:
-        model = ["--model", "m", "--base-url", f"{server.address}/v1", *PRICES]
+        model = ["--llm", "m", "--base-url", f"{server.address}/v1", *PRICES]
         dry = call(tmp_path, *model, "--dry-run")
         assert dry.exit_code == 0, dry.output
         assert not server.asked
@@ -49,7 +49,7 @@ def test_a_dry_run_writes_nothing_and_the_bill_keeps_to_it(tmp_path: Path) -> No
 
 def test_an_unknown_price_is_said(tmp_path: Path) -> None:
     with served(Server()) as server:
-        done = call(tmp_path, "--model", "m", "--base-url", f"{server.address}/v1")
+        done = call(tmp_path, "--llm", "m", "--base-url", f"{server.address}/v1")
     assert "price unknown" in done.stdout
 
 
@@ -59,7 +59,7 @@ def test_the_key_of_the_environment_goes_to_the_server(
     monkeypatch.setenv("ANTHROPIC_API_KEY", "my-key")
     with served(Server()) as server:
         monkeypatch.setenv("ANTHROPIC_BASE_URL", server.address)
-        call(tmp_path, "--model", "m")
+        call(tmp_path, "--llm", "m")
     assert {request["path"] for request in server.asked} == {"/v1/messages"}
     sent = [str(request["headers"]) for request in server.asked]
     assert all("my-key" in headers for headers in sent)  # under another name in older SDKs
@@ -75,9 +75,9 @@ def test_without_a_model_queries_come_from_titles(tmp_path: Path) -> None:
     ("options", "words"),
     [
         ([], "got neither"),
-        (["--model", "m", "--from", "titles"], "got both"),
-        (["--model", "m"], "set ANTHROPIC_API_KEY"),
-        (["--model", "m", "--limit-usd", "1"], "needs the prices"),
+        (["--llm", "m", "--from", "titles"], "got both"),
+        (["--llm", "m"], "set ANTHROPIC_API_KEY"),
+        (["--llm", "m", "--limit-usd", "1"], "needs the prices"),
         (["--from", "titles", "--dry-run"], "without one it is nothing"),
     ],
 )

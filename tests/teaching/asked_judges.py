@@ -9,7 +9,7 @@ from school import number
 
 from nearfar.llm.client import Client
 from nearfar.llm.journal import open_journal
-from nearfar.teaching.llm_judge import Grader, LlmJudge
+from nearfar.teaching.llm_judge import LlmJudge, judge_of
 from nearfar.teaching.questions import Judging, Questioner
 
 
@@ -21,7 +21,6 @@ def grade(query: str, document: str) -> int:
 def judge(
     server: JudgeServer,
     path: Path,
-    kind: type[LlmJudge] = Grader,  # type: ignore[valid-type]
     *,
     limit: dict[str, object] | None = None,
     **facts: object,
@@ -31,4 +30,4 @@ def judge(
     with open_journal(path) as journal:
         spent = journal.before.total_usd(settings) or 0.0
         client = Client(server.endpoint(settings), settings, FakeClock(), spent_usd=spent)
-        yield kind(Questioner(judging, client, journal))
+        yield judge_of(Questioner(judging, client, journal))

@@ -12,7 +12,7 @@ from school import JUDGED, TEXTS, judgments, school
 
 from nearfar.data.dataset import Dataset
 from nearfar.model.reranker import Reranker
-from nearfar.teaching.llm_judge import Comparer, Grader
+from nearfar.teaching.llm_judge import judge_of
 from nearfar.teaching.opening import preview
 from nearfar.teaching.prompts import DUEL, RUBRIC, without_tags
 from nearfar.teaching.questions import Judging, Question, Questioner
@@ -116,20 +116,20 @@ def test_a_query_has_no_strengths_until_all_its_games_are_settled(
     limit = {**PRICES, "limit_usd": 0.8 if trouble == "limit" else 99.0, "max_tokens": 1,
              "concurrency": 1}  # fmt: skip
     with served(JudgeServer(grade=grade, trouble=fails)) as server:
-        with judge(server, tmp_path / "j", Comparer, repeats=1, limit=limit) as found:
+        with judge(server, tmp_path / "j", pairwise=True, repeats=1, limit=limit) as found:
             pairs = torch.tensor([(0, k) for k in range(3)])
             scores = found.score_pairs(["ask 0"], DOCUMENTS, pairs)
             asked = found.questioner
             assert 0 < asked.states["answered"] < 3
             assert asked.states["open"] + asked.states["answered"] == 3
         assert scores.isnan().all()
-        with judge(server, tmp_path / "j", Comparer, repeats=1) as found:
+        with judge(server, tmp_path / "j", pairwise=True, repeats=1) as found:
             assert not found.score_pairs(["ask 0"], DOCUMENTS, pairs).isnan().any()
 
 
 def test_a_game_that_the_model_refuses_is_settled(tmp_path: Path) -> None:
     server = JudgeServer(grade=grade, trouble=lambda n, q: "refuse" if n == 0 else "")
-    with served(server), judge(server, tmp_path / "j", Comparer, repeats=1) as found:
+    with served(server), judge(server, tmp_path / "j", pairwise=True, repeats=1) as found:
         assert not found.score("ask 0", DOCUMENTS[:3]).isnan().any()
         assert found.questioner.states["refused"] == 1
 
@@ -137,7 +137,7 @@ def test_a_game_that_the_model_refuses_is_settled(tmp_path: Path) -> None:
 @pytest.mark.parametrize("repeats", [1, 2])
 def test_comparisons_become_strengths(repeats: int, tmp_path: Path) -> None:
     with served(JudgeServer(grade=grade)) as server, judge(
-        server, tmp_path / "j", Comparer, repeats=repeats, cycles=3
+        server, tmp_path / "j", pairwise=True, repeats=repeats, cycles=3
     ) as found:  # fmt: skip
         pairs = torch.tensor([(0, k) for k in range(4)] + [(1, 0)])
         scores = found.score_pairs(["ask 0", "ask 5"], DOCUMENTS, pairs)
@@ -152,7 +152,9 @@ def test_a_judge_that_favours_the_first_place_learns_nothing_from_it(tmp_path: P
         def judge(self, said: str, query: str, documents: list[str]) -> list[int]:
             return [1]
 
-    with served(First()) as server, judge(server, tmp_path / "j", Comparer, repeats=2) as found:
+    with served(First()) as server, judge(
+        server, tmp_path / "j", pairwise=True, repeats=2
+    ) as found:  # fmt: skip
         scores = found.score("ask 0", DOCUMENTS)
     assert scores.tolist() == pytest.approx([0, 0, 0, 0], abs=1e-6)
     assert found.ratings.share == 0
@@ -161,8 +163,8 @@ def test_a_judge_that_favours_the_first_place_learns_nothing_from_it(tmp_path: P
 def test_a_fingerprint_names_model_prompt_and_settings() -> None:
     base = Judging(llm=llm("http://localhost"))
     names = {
-        kind(Questioner(judging, None, None)).fingerprint
-        for kind in (Grader, Comparer)
+        judge_of(Questioner(replace(judging, pairwise=pairwise), None, None)).fingerprint
+        for pairwise in (False, True)
         for judging in (
             base,
             replace(base, seed=1),
@@ -172,7 +174,7 @@ def test_a_fingerprint_names_model_prompt_and_settings() -> None:
     }
     assert len(names) == 8
     elsewhere = replace(base, llm=llm("http://elsewhere", concurrency=9))
-    one, other = (Grader(Questioner(judging, None, None)) for judging in (base, elsewhere))
+    one, other = (judge_of(Questioner(judging, None, None)) for judging in (base, elsewhere))
     assert one.fingerprint == other.fingerprint  # where it stands moves no score
 
 

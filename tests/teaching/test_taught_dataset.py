@@ -40,7 +40,7 @@ def test_every_judged_pair_of_train_gets_the_teachers_logit(tmp_path: Path) -> N
     assert list(new.queries()) == list(old.queries())
     (parent,) = new.manifest["parents"]
     assert parent["digest"] == old.digest
-    assert parent["taught_with"]["teachers"] == ["a" * 16]
+    assert parent["taught_with"]["teachers"] == [{"kind": "reranker", "fingerprint": "a" * 16}]
 
 
 def side(judgment: Judgment) -> str:

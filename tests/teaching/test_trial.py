@@ -13,7 +13,6 @@ from nearfar.data.dataset import Dataset
 from nearfar.data.texts_by_row import Texts
 from nearfar.errors import BadRecord
 from nearfar.teaching.known import read_known
-from nearfar.teaching.llm_judge import Comparer
 from nearfar.teaching.pairs import Pairs
 from nearfar.teaching.settings import Teaching
 from nearfar.teaching.teach import Run, teach
@@ -130,7 +129,7 @@ def test_strengths_are_held_against_answers_and_never_against_a_threshold(tmp_pa
     queries = {f"q{i}": f"ask {i}" for i in range(12)}
     data = school(tmp_path / "data", documents, judged, queries=queries)
     with served(JudgeServer(grade=grade)) as server, judge(
-        server, tmp_path / "j", Comparer, repeats=1
+        server, tmp_path / "j", pairwise=True, repeats=1
     ) as found:  # fmt: skip
         summary = teach(found, data, tmp_path / "new", run=Run(least_agreement=0.4))
     assert summary.scale is None

@@ -1,7 +1,8 @@
 """The command line: reads arguments, calls one function, prints, sets the exit code.
 
-Exit codes: 0 done, 1 left to Python itself, 2 something for the user to fix, 5 data that cannot
-be trusted (`nearfar check`), 70 our bug, 130 stopped by Ctrl-C.
+Exit codes: 0 done, 1 left to Python itself, 2 something for the user to fix, 3 a candidate that
+is blocked and 4 evidence that is not enough (`nearfar gate`), 5 data that cannot be trusted or
+compared, 70 our bug, 130 stopped by Ctrl-C.
 """
 
 import errno
@@ -15,19 +16,23 @@ import nearfar
 from nearfar.cli import (
     audit,
     check,
+    compare,
     evaluate,
+    export,
     forget,
+    gate,
     import_,
     index,
     lineage,
     mine,
+    mteb,
     run,
     search,
     synthesise,
     teach,
     train,
 )
-from nearfar.errors import NearfarError, Stopped
+from nearfar.errors import DataMismatch, NearfarError, Stopped
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,6 +42,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("import")(import_.import_)
+app.command("export")(export.export)
 app.command("check")(check.check)
 app.command("synthesise")(synthesise.synthesise)
 app.command("mine")(mine.mine)
@@ -44,6 +50,9 @@ app.command("audit")(audit.audit)
 app.command("teach")(teach.teach)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
+app.command("gate")(gate.gate)
+app.command("mteb")(mteb.mteb)
 app.command("index")(index.index)
 app.command("search")(search.search)
 app.command("lineage")(lineage.lineage)
@@ -71,6 +80,9 @@ def main() -> None:
     except KeyboardInterrupt:
         _complain("Stopped. What was done before is kept; the same command goes on from there.")
         sys.exit(130)
+    except DataMismatch as problem:
+        _complain(str(problem))
+        sys.exit(5)
     except NearfarError as problem:
         _complain(str(problem))
         sys.exit(2)

@@ -10,10 +10,13 @@ from nearfar.cli.options import DatasetFolder, MaxTokens, Replace
 
 def audit(
     dataset: DatasetFolder,
+    folder: Annotated[
+        Path | None, typer.Argument(help="With --marks: where the dataset with them will stand.")
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="The encoder whose cosines tell hard from easy.")
     ] = None,
-    teacher: Annotated[
+    reranker: Annotated[
         str | None, typer.Option(help="A cross-encoder that says which are probably answers.")
     ] = None,
     picture: Annotated[
@@ -25,9 +28,6 @@ def audit(
     rows: Annotated[int, typer.Option(min=1, help="Of the sheet.")] = 50,
     marks: Annotated[
         Path | None, typer.Option(help="A marked sheet, to be read back as judgments.")
-    ] = None,
-    into: Annotated[
-        Path | None, typer.Option(help="Where the dataset with these judgments will stand.")
     ] = None,
     by: Annotated[str, typer.Option(help="Who marked it.")] = "",
     queries: Annotated[int, typer.Option(min=1, help="How many are looked at.")] = 1_000,
@@ -44,16 +44,19 @@ def audit(
     from nearfar.model.rerankers import load_reranker
     from nearfar.model.text import TextEncoder, TextSettings
 
-    if (marks is None) != (into is None):
-        raise BadSetting("--marks SHEET and --into FOLDER go together: name both.")
-    if model is None and (picture is not None or teacher is not None):
-        raise BadSetting("--picture and --teacher need --model, the encoder to measure with.")
+    if (marks is None) != (folder is None):
+        raise BadSetting(
+            "A marked sheet and a new folder go together: nearfar audit DATASET FOLDER --marks "
+            f"SHEET. Found no {'--marks' if marks is None else 'FOLDER'}."
+        )
+    if model is None and (picture is not None or reranker is not None):
+        raise BadSetting("--picture and --reranker need --model, the encoder to measure with.")
     if model is None and sheet is None and marks is None:
-        raise BadSetting("Nothing to do: name --model, --sheet, or --marks with --into.")
+        raise BadSetting("Nothing to do: name --model, --sheet, or --marks with a FOLDER.")
     opened = Dataset.open(dataset)
     if model is not None:
         encoder = TextEncoder.load(model, TextSettings(max_tokens=max_tokens))
-        judge = None if teacher is None else load_reranker(teacher)
+        judge = None if reranker is None else load_reranker(reranker)
         with bars() as progress:
             found = audit_negatives(
                 encoder, opened, teacher=judge, queries=queries, progress=progress
@@ -66,9 +69,9 @@ def audit(
     if sheet is not None:
         count = write_sheet(opened, sheet, rows=rows)
         print(f"{sheet}: {count:,} negatives. Mark is_answer with yes or no, and save as CSV.")
-    if marks is not None and into is not None:
-        marked = apply_sheet(opened, marks, into, by=by, replace=replace)
+    if marks is not None and folder is not None:
+        marked = apply_sheet(opened, marks, folder, by=by, replace=replace)
         print(
-            f"{into}: {marked.answers:,} negatives were answers, {marked.wrong:,} were not, "
+            f"{folder}: {marked.answers:,} negatives were answers, {marked.wrong:,} were not, "
             f"{marked.unmarked:,} rows had no mark."
         )

@@ -37,8 +37,8 @@ def gate(
     """Judge a candidate: PASS, REGRESSION or INSUFFICIENT, per cohort and metric.
 
     Exit code 0: it may be released. 3: blocked. 4: the evidence is not enough. 5: the results do
-    not measure the same thing. Writes verdict.json, verdict.html, verdict.md and junit.xml; on GitHub
-    also annotations and the step summary.
+    not measure the same thing. Writes verdict.json, verdict.html, verdict.md and junit.xml; on
+    GitHub also annotations and the step summary.
     """
     from nearfar.pipeline.gating import Compared
     from nearfar.pipeline.gating import gate as judge

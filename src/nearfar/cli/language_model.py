@@ -1,16 +1,17 @@
-"""How the command line comes to a language model: its address and key, and the bill in words."""
+"""How the command line comes to a language model: its address and key, and what went wrong."""
 
 import os
-from contextlib import ExitStack
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 import typer
 
 if TYPE_CHECKING:
-    from nearfar.llm.journal import Bill
     from nearfar.llm.messages import Endpoint
     from nearfar.llm.settings import LlmSettings
 
+Llm = Annotated[str | None, typer.Option(help="A language model, as its server calls it.")]
 Api = Annotated[
     Literal["anthropic", "openai"] | None,
     typer.Option(help="The wire format. Default: anthropic, or openai with --base-url."),
@@ -42,52 +43,38 @@ class Asking(Protocol):
     last_failure: str
 
 
-def server(
-    api: Literal["anthropic", "openai"] | None, base_url: str | None
-) -> tuple[Literal["anthropic", "openai"], str | None]:
-    """Return the wire format and the address of a server, from options and the environment."""
-    wire: Literal["anthropic", "openai"] = api or ("openai" if base_url else "anthropic")
-    return wire, base_url or os.environ.get(_ADDRESSES[wire]) or None
+def reachable(llm: "LlmSettings") -> bool:
+    """Whether a model can be asked: there is a key for it, or an address of one's own."""
+    found = placed(llm)
+    return found.base_url is not None or _key(found) is not None
 
 
-def endpoint(llm: "LlmSettings", stack: ExitStack, *, without_key: bool) -> "Endpoint | None":
-    """Return the endpoint of some settings, closed with the stack; None without a key.
+def endpoint(llm: "LlmSettings") -> AbstractContextManager["Endpoint"]:
+    """Return the endpoint of some settings; the environment says what they leave open.
 
     Raises:
-        BadSetting: it needs a key, and `without_key` is False.
+        BadSetting: it needs a key, and there is none.
     """
     from nearfar.errors import BadSetting
     from nearfar.llm.endpoints import open_endpoint
 
-    name = _KEYS[llm.wire_format]
-    key = os.environ.get(name) or None
-    if key is None and llm.base_url is None:
-        if without_key:
-            return None
+    if not reachable(llm):
         raise BadSetting(
-            f"{llm.model} needs an API key: set {name}. A server of your own needs none; give its "
-            "address with --base-url."
+            f"{llm.model} needs an API key: set {_KEYS[llm.wire_format]}. A server of your own "
+            "needs none; give its address with --base-url, or base_url in a recipe."
         )
-    return stack.enter_context(open_endpoint(llm, key))
+    found = placed(llm)
+    return open_endpoint(found, _key(found))
 
 
-def bill(now: "Bill", whole_usd: float | None, llm: "LlmSettings") -> str:
-    """Return in one sentence what a run used and what it cost.
+def placed(llm: "LlmSettings") -> "LlmSettings":
+    """Return the settings with wire format and address, the latter from the environment if open."""
+    address = llm.base_url or os.environ.get(_ADDRESSES[llm.wire_format]) or None
+    return replace(llm, api=llm.wire_format, base_url=address)
 
-    Args:
-        now: of this run.
-        whole_usd: what the journal cost with the runs before; None: unknown.
-        llm: whose prices count.
-    """
-    tokens = (
-        f"{now.answers:,} answers with {now.input_tokens:,} input and {now.output_tokens:,} "
-        "output tokens"
-    )
-    usd = now.total_usd(llm)
-    if usd is None:
-        return f"This run: {tokens}, price unknown."
-    whole = "" if whole_usd is None else f", {whole_usd:,.4f} with those before"
-    return f"This run: {tokens}, {usd:,.4f} dollars{whole}."
+
+def _key(llm: "LlmSettings") -> str | None:
+    return os.environ.get(_KEYS[llm.wire_format]) or None
 
 
 def troubles(

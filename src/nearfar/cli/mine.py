@@ -24,7 +24,7 @@ def mine(
     guide: Annotated[
         str | None, typer.Option(help="Another encoder that may call a candidate an answer.")
     ] = None,
-    teacher: Annotated[
+    reranker: Annotated[
         str | None, typer.Option(help="A cross-encoder that may call a candidate an answer.")
     ] = None,
     sampling: Annotated[str, typer.Option(help="Of the safe ones: top, random or score.")] = "top",
@@ -55,7 +55,7 @@ def mine(
     encoder = TextEncoder.load(model, TextSettings(max_tokens=max_tokens))
     judges = Judges(
         guide=None if guide is None else TextEncoder.load(guide),
-        teacher=None if teacher is None else load_reranker(teacher),
+        teacher=None if reranker is None else load_reranker(reranker),
     )
     with bars() as progress:
         found = mine_negatives(

@@ -16,6 +16,7 @@ def run(
 ) -> None:
     """Import, check, mine, train, evaluate, index and search, as the recipe says."""
     from nearfar.cli.evaluate import show_table
+    from nearfar.cli.language_model import endpoint
     from nearfar.cli.search import show
     from nearfar.cli.talking import bars, stoppable
     from nearfar.evaluation.report import read_report
@@ -25,7 +26,7 @@ def run(
 
     chosen = read_recipe(recipe, settings or ())
     with bars() as progress:
-        talk = Talk(progress.say, progress, stoppable)
+        talk = Talk(progress.say, progress, stoppable, endpoint)
         found = walk(chosen, recipe_folder=recipe.parent, runs=runs, talk=talk)
     for question, hits in found.answers.items():
         show(question, hits)

@@ -12,6 +12,7 @@ from nearfar.cli.language_model import (
     Concurrency,
     InputPrice,
     LimitUsd,
+    Llm,
     MaxAnswerTokens,
     OutputPrice,
     RequestsPerMinute,
@@ -32,9 +33,7 @@ if TYPE_CHECKING:
 def synthesise(
     dataset: DatasetFolder,
     folder: Annotated[Path, typer.Argument(help="Where the dataset with more queries will stand.")],
-    model: Annotated[
-        str | None, typer.Option(help="The language model, as its server calls it.")
-    ] = None,
+    llm: Llm = None,
     from_: Annotated[
         Literal["titles", "headings", "keywords"] | None,
         typer.Option("--from", help="Without a language model: take the queries from there."),
@@ -69,8 +68,9 @@ def synthesise(
     journal: Annotated[
         Path | None, typer.Option(help="Paid answers. Default: beside FOLDER, .answers.jsonl.")
     ] = None,
-    encoder: Annotated[
-        str | None, typer.Option(help="The model of the round trip: a folder, package:NAME or id.")
+    model: Annotated[
+        str | None,
+        typer.Option(help="The encoder of the round trip: a folder, package:NAME or id."),
     ] = None,
     rank: Annotated[
         int, typer.Option(help="A query's own document must be among so many nearest.")
@@ -84,7 +84,7 @@ def synthesise(
     Every answer is kept before it is used: the same command goes on after a crash, a limit or
     Ctrl-C, and pays nothing twice. Keys are read from ANTHROPIC_API_KEY or OPENAI_API_KEY.
     """
-    from nearfar.cli.language_model import endpoint, server
+    from nearfar.cli.language_model import endpoint, placed, reachable
     from nearfar.cli.talking import bars, say, stoppable
     from nearfar.data.dataset import Dataset
     from nearfar.errors import BadSetting
@@ -93,30 +93,31 @@ def synthesise(
     from nearfar.synthesis.synthesise import Run, journal_of
     from nearfar.synthesis.synthesise import synthesise as write
 
-    if (model is None) == (from_ is None):
+    if (llm is None) == (from_ is None):
         raise BadSetting(
-            "Expected either --model NAME, a language model, or --from titles, headings or "
-            f"keywords; got {'neither' if model is None else 'both'}."
+            "Expected either --llm NAME, a language model, or --from titles, headings or "
+            f"keywords; got {'neither' if llm is None else 'both'}."
         )
-    llm = None
-    if model is not None:
-        wire, address = server(api, base_url)
-        llm = LlmSettings(
-            model=model,
-            api=wire,
-            base_url=address,
-            max_tokens=max_answer_tokens,
-            concurrency=concurrency,
-            requests_per_minute=requests_per_minute,
-            timeout_seconds=timeout_seconds,
-            retries=retries,
-            input_usd_per_million_tokens=input_price,
-            output_usd_per_million_tokens=output_price,
-            limit_usd=limit_usd,
+    asked = None
+    if llm is not None:
+        asked = placed(
+            LlmSettings(
+                model=llm,
+                api=api,
+                base_url=base_url,
+                max_tokens=max_answer_tokens,
+                concurrency=concurrency,
+                requests_per_minute=requests_per_minute,
+                timeout_seconds=timeout_seconds,
+                retries=retries,
+                input_usd_per_million_tokens=input_price,
+                output_usd_per_million_tokens=output_price,
+                limit_usd=limit_usd,
+            )
         )
     settings = Synthesis(
         writer=from_ or "llm",
-        llm=llm,
+        llm=asked,
         styles=tuple(style or ("question", "keyword")),
         language=language,
         queries=queries,
@@ -129,18 +130,20 @@ def synthesise(
     )
     taught = Dataset.open(dataset)
     with ExitStack() as stack:
-        served = None if llm is None else endpoint(llm, stack, without_key=dry_run)
+        served = None
+        if asked is not None and (reachable(asked) or not dry_run):
+            served = stack.enter_context(endpoint(asked))
         progress = stack.enter_context(bars())
         if dry_run:
             _estimate(taught, settings, served, journal or journal_of(folder), progress)
             return
-        judge = None if encoder is None else _judge(encoder, max_tokens)
-        if judge is None:
-            say("Without --encoder there is no round trip: queries are judged by their text alone.")
+        encoder = None if model is None else _encoder(model, max_tokens)
+        if encoder is None:
+            say("Without --model there is no round trip: queries are judged by their text alone.")
         run = Run(
             endpoint=served,
             journal=journal,
-            encoder=judge,
+            encoder=encoder,
             progress=progress,
             stop=stack.enter_context(stoppable()),
             replace=replace,
@@ -149,7 +152,7 @@ def synthesise(
     _show(folder, found, settings)
 
 
-def _judge(name: str, max_tokens: int | None) -> "Encoder":
+def _encoder(name: str, max_tokens: int | None) -> "Encoder":
     from nearfar.model.text import TextEncoder, TextSettings
 
     return TextEncoder.load(name, TextSettings(max_tokens=max_tokens))
@@ -216,8 +219,9 @@ def _show(folder: Path, found: "SynthesisSummary", settings: "Synthesis") -> Non
 
 
 def _bill(paying: "Paying", settings: "Synthesis") -> str:
-    from nearfar.cli.language_model import bill, troubles
+    from nearfar.cli.language_model import troubles
     from nearfar.cli.talking import say
+    from nearfar.llm.telling import bill
 
     assert settings.llm is not None
     lost = paying.lost, paying.lost_usd

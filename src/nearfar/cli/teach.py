@@ -13,6 +13,7 @@ from nearfar.cli.language_model import (
     Concurrency,
     InputPrice,
     LimitUsd,
+    Llm,
     MaxAnswerTokens,
     OutputPrice,
     RequestsPerMinute,
@@ -22,29 +23,25 @@ from nearfar.cli.language_model import (
 from nearfar.cli.options import DatasetFolder, Replace
 
 if TYPE_CHECKING:
-    from nearfar.teaching.llm_judge import LlmJudge
-    from nearfar.teaching.questions import Judging
     from nearfar.teaching.settings import Teaching
-    from nearfar.teaching.teach import Run
 
 
 def teach(
     dataset: DatasetFolder,
-    out: Annotated[Path, typer.Option(help="Where the dataset with scores will stand.")],
+    folder: Annotated[Path, typer.Argument(help="Where the dataset with scores will stand.")],
     reranker: Annotated[
         list[str] | None,
         typer.Option(help="A cross-encoder: a folder, package:NAME or id; repeatable, fused."),
     ] = None,
-    llm: Annotated[
-        str | None, typer.Option(help="A language model as judge, as its server calls it.")
-    ] = None,
+    llm: Llm = None,
     pairwise: Annotated[
         bool, typer.Option("--pairwise", help="It compares two documents rather than grade one.")
     ] = False,
-    encoder: Annotated[
-        str | None, typer.Option(help="Its nearest documents are scored too, as new candidates.")
+    model: Annotated[
+        str | None,
+        typer.Option(help="An encoder: its nearest documents are scored too, as new candidates."),
     ] = None,
-    depth: Annotated[int, typer.Option(help="How many of the nearest, with --encoder.")] = 50,
+    depth: Annotated[int, typer.Option(help="How many of the nearest, with --model.")] = 50,
     base_url: BaseUrl = None,
     api: Api = None,
     repeats: Annotated[int, typer.Option(help="Times each question is put to the LLM.")] = 2,
@@ -73,10 +70,10 @@ def teach(
         bool, typer.Option("--dry-run", help="Say what would be scored and paid, and stop.")
     ] = False,
     journal: Annotated[
-        Path | None, typer.Option(help="Paid answers. Default: beside --out, .answers.jsonl.")
+        Path | None, typer.Option(help="Paid answers. Default: beside FOLDER, .answers.jsonl.")
     ] = None,
     cache: Annotated[
-        Path | None, typer.Option(help="Scores and vectors. Default: beside --out, .scores.")
+        Path | None, typer.Option(help="Scores and vectors. Default: beside FOLDER, .scores.")
     ] = None,
     change: Annotated[
         list[str] | None,
@@ -91,17 +88,16 @@ def teach(
     Ctrl-C, and scores at most the block again that was under way. Keys are read from
     ANTHROPIC_API_KEY or OPENAI_API_KEY.
     """
-    from nearfar.cli.language_model import server
+    from nearfar.cli.language_model import endpoint, reachable
     from nearfar.cli.talking import bars, say, stoppable
     from nearfar.cli.teaching_report import say_bill, say_estimate, say_summary
     from nearfar.data.dataset import Dataset
     from nearfar.errors import BadSetting, NearfarError
     from nearfar.llm.settings import LlmSettings
     from nearfar.model.locate import locate
-    from nearfar.model.reranker import Reranker
-    from nearfar.model.rerankers import load_reranker
     from nearfar.model.text import TextEncoder
-    from nearfar.pipeline.learning import calibration_beside
+    from nearfar.pipeline.teachers import load_teachers
+    from nearfar.teaching.llm_judge import open_judge
     from nearfar.teaching.questions import Judging
     from nearfar.teaching.teach import Run
     from nearfar.teaching.teach import teach as score
@@ -115,11 +111,10 @@ def teach(
     settings = _settings([f"teaching.depth={depth}", *(change or [])])
     judging = None
     if llm is not None:
-        wire, address = server(api, base_url)
         asked = LlmSettings(
             model=llm,
-            api=wire,
-            base_url=address,
+            api=api,
+            base_url=base_url,
             max_tokens=max_answer_tokens,
             concurrency=concurrency,
             requests_per_minute=requests_per_minute,
@@ -129,30 +124,44 @@ def teach(
             output_usd_per_million_tokens=output_price,
             limit_usd=limit_usd,
         )
-        judging = Judging(llm=asked, repeats=repeats, documents_per_request=documents_per_request,
-                          cycles=cycles, seed=seed)  # fmt: skip
+        judging = Judging(
+            llm=asked,
+            pairwise=pairwise,
+            repeats=repeats,
+            documents_per_request=documents_per_request,
+            cycles=cycles,
+            seed=seed,
+        )
     taught = Dataset.open(dataset)
-    folders = [locate(name) for name in reranker or []]  # a dry run too says which is not there
+    for name in reranker or []:
+        locate(name)  # a dry run too says which is not there
     with ExitStack() as stack:
         progress = stack.enter_context(bars())
         run = Run(
             cache=cache,
-            encoder=None if encoder is None else TextEncoder.load(encoder),
+            encoder=None if model is None else TextEncoder.load(model),
             least_agreement=None if judging is None or allow_disagreement else least_agreement,
             progress=progress,
             stop=stack.enter_context(stoppable()),
             replace=replace,
         )
-        path = journal or out.with_name(f"{out.name}.answers.jsonl")
-        judge = _judge(judging, pairwise, path, run, stack, dry_run) if judging else None
+        judge = None
+        if judging is not None:
+            served = None
+            if reachable(judging.llm) or not dry_run:
+                served = stack.enter_context(endpoint(judging.llm))
+            path = journal or folder.with_name(f"{folder.name}.answers.jsonl")
+            judge = stack.enter_context(
+                open_judge(judging, served, path, dry_run=dry_run, progress=progress, stop=run.stop)
+            )
         if dry_run:
-            say_estimate(taught, out, settings, run, judge)
+            say_estimate(taught, folder, settings, run, judge)
             return
-        teachers: list[Reranker] = [load_reranker(name) for name in reranker or []]
-        if len(teachers) == 1 and judge is None:
-            run = replaced(run, calibration=calibration_beside(folders[0], teachers[0], say))
+        own = load_teachers([(name, None) for name in reranker or []], judging, say)
+        run = replaced(run, names=own.names, calibration=own.calibration)
+        teachers = [*own.rerankers, *([judge] if judge else [])]
         try:
-            found = score([*teachers, *([judge] if judge else [])], taught, out, settings, run)
+            found = score(teachers, taught, folder, settings, run)
         except NearfarError:
             if judge is not None and judge.questioner.paid:
                 say(say_bill(judge))  # whatever went wrong, what it cost is said
@@ -161,7 +170,7 @@ def teach(
         say_summary(found, run.least_agreement)
         bill = "" if judge is None else f" {say_bill(judge)}"
     print(
-        f"{out}: {found.pairs - found.unscored:,} of {found.pairs:,} pairs scored, "
+        f"{folder}: {found.pairs - found.unscored:,} of {found.pairs:,} pairs scored, "
         f"{found.queries:,} queries.{bill}"
     )
 
@@ -178,26 +187,3 @@ def _settings(changes: list[str]) -> "Teaching":
         other = next(key for key in table if key != "teaching")
         raise BadSetting(f"--set: {other} is not a table of settings here. There is: teaching.")
     return settings_from(Teaching, table["teaching"], where="--set", key="teaching")
-
-
-def _judge(
-    judging: "Judging", pairwise: bool, path: Path, run: "Run", stack: ExitStack, dry_run: bool
-) -> "LlmJudge":
-    """Return a language model as a judge; in a dry run it may only count."""
-    from nearfar.cli.language_model import endpoint
-    from nearfar.llm.client import Client
-    from nearfar.llm.journal import open_journal
-    from nearfar.teaching.llm_judge import Comparer, Grader
-    from nearfar.teaching.questions import Questioner
-
-    server = endpoint(judging.llm, stack, without_key=dry_run)
-    kept = None
-    spent = 0.0
-    if not dry_run or path.is_file():
-        kept = stack.enter_context(open_journal(path))
-        spent = (kept.before.total_usd(judging.llm) or 0.0) + (
-            kept.lost_before.total_usd(judging.llm) or 0.0
-        )
-    client = None if server is None else Client(server, judging.llm, spent_usd=spent)
-    questioner = Questioner(judging, client, kept, run.progress, run.stop)
-    return Comparer(questioner) if pairwise else Grader(questioner)

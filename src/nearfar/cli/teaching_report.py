@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nearfar.cli.language_model import bill, troubles
+from nearfar.cli.language_model import troubles
 from nearfar.cli.talking import say
 
 if TYPE_CHECKING:
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def say_estimate(
-    dataset: "Dataset", out: Path, settings: "Teaching", run: "Run", judge: "LlmJudge | None"
+    dataset: "Dataset", folder: Path, settings: "Teaching", run: "Run", judge: "LlmJudge | None"
 ) -> None:
     """Say what would be scored, and what a language model would cost."""
     from nearfar.teaching.opening import preview
 
-    queries, pairs, found = preview(judge, dataset, out, settings, run)
+    queries, pairs, found = preview(judge, dataset, folder, settings, run)
     if judge is None:
         print(f"{pairs:,} pairs of {queries:,} queries would be scored.")
         return
@@ -86,16 +86,16 @@ def say_summary(found: "TeachingSummary", least: float | None) -> None:
 
 def say_bill(judge: "LlmJudge") -> str:
     """Say what became of the questions, and return what they cost."""
+    from nearfar.llm.telling import bill
+
     asked = judge.questioner
     llm: LlmSettings = asked.judging.llm
     assert asked.journal is not None
     for state in ("refused", "malformed"):
         if asked.states[state]:
             say(f"set aside: {asked.states[state]:,} questions {state}")
-    if judge.ratings.share is not None:
-        alpha = judge.ratings.alpha
-        beyond = "it always says the same" if alpha is None else f"alpha {alpha:.2f}"
-        say(f"Asked again, the judge agrees with itself {judge.ratings.share:.0%} ({beyond}).")
+    if (itself := judge.ratings.sentence) is not None:
+        say(itself)
     kept = asked.journal
     lost = kept.lost_now.answers, kept.lost_now.total_usd(llm)
     for sentence in troubles(asked, "questions", llm, lost, kept.now.uncounted):

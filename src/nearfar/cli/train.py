@@ -46,6 +46,7 @@ def train(
     from nearfar.cli.talking import bars, say, stoppable
     from nearfar.data.dataset import Dataset
     from nearfar.errors import BadSetting
+    from nearfar.model.locate import called
     from nearfar.model.precision import choose_device
     from nearfar.model.rerankers import RerankerSettings, load_reranker
     from nearfar.model.text import TextEncoder, TextSettings
@@ -61,7 +62,7 @@ def train(
     chosen = free_settings(settings or [])
     taught = Dataset.open(dataset)
     with ranks.together(choose_device()), bars() as progress, stoppable() as stop:
-        hooks = Hooks(progress=progress, stop=stop, say=progress.say)
+        hooks = Hooks(progress=progress, stop=stop, say=progress.say, base=called(model))
         if cross_encoder:
             yes, no = words or (None, None)
             fresh = RerankerSettings(

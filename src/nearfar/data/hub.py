@@ -63,7 +63,7 @@ def fetch(source: str) -> HubSource:
     """
     name, config, revision = _divided(source)
     try:
-        import datasets  # type: ignore[import-untyped]
+        import datasets
         from huggingface_hub import HfApi
     except ImportError as error:
         raise BadSetting(

@@ -31,7 +31,7 @@ class Task:
     queries: tuple[Query, ...]  # with at least one answer
     document_ids: tuple[str, ...]
     row_of: Mapping[str, int]  # of a document id
-    judged: Judged
+    judged: Judged  # what is called neither (NaN) is not in it: as if nobody had judged it
     without_answer: int  # queries that were judged and have no answer: they cannot be scored
 
     def best_answer(self, query_id: str) -> str:
@@ -53,6 +53,10 @@ def read_task(
 ) -> Task:
     """Return the task of a split, or a part of it that is the same each time.
 
+    A judgment that calls a document neither (grade NaN: scored, and judged by nobody) is passed
+    over. The document stays among those that may be found and, as all that is not judged, takes a
+    place in a ranking and gains nothing there; it is never chosen as a wrong one (`never_wrong`).
+
     Args:
         dataset: where it comes from.
         split: whose judgments count.
@@ -66,7 +70,7 @@ def read_task(
     judged: dict[str, dict[str, float]] = {}
     for judgment in dataset.judgments(split):
         if math.isnan(judgment.grade):
-            continue  # scored, and judged by nobody
+            continue
         grades = judged.setdefault(judgment.query_id, {})
         grades[judgment.document_id] = max(grades.get(judgment.document_id, 0), judgment.grade)
     answered = [query for query, grades in judged.items() if max(grades.values()) > 0]
@@ -90,6 +94,21 @@ def read_task(
         judged=kept,
         without_answer=len(judged) - len(answered),
     )
+
+
+def never_wrong(dataset: Dataset, task: Task) -> dict[str, set[str]]:
+    """Return, of each query, the documents that must not be held against a model.
+
+    They are its answers, in whatever split, and what is called neither (grade NaN), unless someone
+    has judged it too.
+    """
+    answers, neither, wrong = ({query.id: set[str]() for query in task.queries} for _ in range(3))
+    for judgment in dataset.judgments():
+        if judgment.query_id in answers:
+            unsaid = math.isnan(judgment.grade)
+            kind = neither if unsaid else answers if judgment.grade > 0 else wrong
+            kind[judgment.query_id].add(judgment.document_id)
+    return {id_: own | (neither[id_] - wrong[id_]) for id_, own in answers.items()}
 
 
 def embed(

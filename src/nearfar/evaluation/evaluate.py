@@ -1,7 +1,6 @@
 """Measures one model, or a base and what was made of it, on the same queries."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -11,14 +10,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nearfar.data.dataset import Dataset
-from nearfar.errors import BadSetting
+from nearfar.evaluation.budgeted import Answer, Budgeted, answer_within, compare_budgets
+from nearfar.evaluation.cohorts import cohorts_in, cohorts_of
 from nearfar.evaluation.embedded import Embedded, Task, embed, rankings, read_task
 from nearfar.evaluation.geometry import alignment, answer_rows, uniformity
-from nearfar.evaluation.intervals import FEWEST, Estimate, estimate
+from nearfar.evaluation.intervals import Estimate, estimate
 from nearfar.evaluation.margins import Similarities, digest, pin_negatives, similarities
+from nearfar.evaluation.measure import Measure, paired
 from nearfar.evaluation.metrics import METRICS, per_query
-from nearfar.evaluation.report import Measure, Report, paired
+from nearfar.evaluation.report import Report
 from nearfar.evaluation.reranked import TwoStages, compare_stages, read_candidates
+from nearfar.evaluation.scores import HITS, Scores
+from nearfar.evaluation.scoring import RETRIEVAL
 from nearfar.evaluation.settings import Evaluation
 from nearfar.files import whole_file
 from nearfar.model.encoder import Encoder
@@ -26,7 +29,6 @@ from nearfar.model.reranker import Reranker
 from nearfar.progress import Progress, silent
 
 Floats = npt.NDArray[np.float64]
-_MOST_VALUES = 20  # of a field, so that it counts as a cohort by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,10 @@ class Evidence:
     base: Measured
     tuned: Measured | None
     task: Task
+    clusters: Sequence[str]  # of each query
+    cohorts: Mapping[str, Sequence[str]]  # of each field, the value of each query
     stages: TwoStages | None = None  # where a reranker was measured too
+    budgeted: Budgeted | None = None  # and within which times
 
     @property
     def last(self) -> Measured:
@@ -71,6 +76,7 @@ def evaluate(
         BadSetting: a cohort is asked for that no query and no answer has.
     """
     task = read_task(dataset, settings.split)
+    divided = cohorts_of(dataset, task, settings.cohorts)
     pinned = pin_negatives(dataset, task, seed=settings.seed)
     before = _measure(base, dataset, task, pinned, settings, progress)
     after = None if tuned is None else _measure(tuned, dataset, task, pinned, settings, progress)
@@ -78,10 +84,14 @@ def evaluate(
     everyone = np.arange(len(task.queries))
     cohorts = [
         _compare(name, before, after, rows, clusters, field, value)
-        for field, value, rows in _cohorts(dataset, task, settings.cohorts)
+        for field, value, rows in cohorts_in(divided)
         for name in METRICS
     ]
-    measures = [_compare(name, before, after, everyone, clusters) for name in before.values]
+    measures = [
+        _compare(name, before, after, everyone, clusters)
+        for name in before.values
+        if name in METRICS or name not in RETRIEVAL
+    ]
     measures.append(_uniformity(before, after))
     report = Report(
         dataset=dataset.digest,
@@ -95,7 +105,7 @@ def evaluate(
         measures=tuple(measures),
         cohorts=tuple(cohorts),
     )
-    return Evidence(report, before, after, task)
+    return Evidence(report, before, after, task, clusters, divided)
 
 
 def with_reranker(
@@ -135,6 +145,57 @@ def with_reranker(
     return replace(evidence, stages=stages, report=replace(evidence.report, reranking=found))
 
 
+def with_budgets(
+    evidence: Evidence,
+    dataset: Dataset,
+    answer: Answer,
+    budgets: Sequence[float],
+    *,
+    progress: Progress = silent,
+) -> Evidence:
+    """Measure what both stages reach within a time, and add it to the evidence.
+
+    Args:
+        evidence: of both stages: `with_reranker` has read all candidates.
+        dataset: whose split is measured.
+        answer: from a query and its seconds to how many of the same candidates were read.
+        budgets: seconds; several are compared.
+        progress: told after every answer.
+    """
+    stages, reranking = evidence.stages, evidence.report.reranking
+    assert stages is not None, "nothing was reranked"
+    assert reranking is not None, "nothing was reranked"
+    found = answer_within(evidence.task, answer, budgets, progress=progress)
+    compared = compare_budgets(stages, found, clusters_of(dataset, evidence.task))
+    report = replace(evidence.report, reranking=replace(reranking, budgets=compared))
+    return replace(evidence, budgeted=found, report=report)
+
+
+def scores_of(evidence: Evidence, model: Measured, system: str) -> Scores:
+    """Return what a model got for each query: what the gate reads.
+
+    Args:
+        evidence: that holds the model.
+        model: the base, or what was made of it.
+        system: what people call it.
+    """
+    report, task = evidence.report, evidence.task
+    space = report.base if model is evidence.base else report.tuned
+    return Scores(
+        system=system,
+        space=space,
+        dataset=report.dataset,
+        split=report.split,
+        documents=report.documents,
+        negatives=report.negatives,
+        queries=tuple(query.id for query in task.queries),
+        clusters=tuple(evidence.clusters),
+        cohorts={field: tuple(values) for field, values in evidence.cohorts.items()},
+        values=model.values,
+        hits=tuple(tuple(model.rankings[query.id][:HITS]) for query in task.queries),
+    )
+
+
 def write_per_query(evidence: Evidence, folder: Path) -> None:
     """Write per_query.parquet: every query with its values and its first hits."""
     task = evidence.task
@@ -146,6 +207,8 @@ def write_per_query(evidence: Evidence, folder: Path) -> None:
         columns[f"{name}_hits"] = [list(model.rankings[q.id][:10]) for q in task.queries]
     if evidence.stages is not None:
         columns |= evidence.stages.per_query()
+    if evidence.budgeted is not None:
+        columns |= evidence.budgeted.per_query()
     with whole_file(folder / "per_query.parquet") as part:
         pq.write_table(pa.table(columns), part)
 
@@ -160,9 +223,10 @@ def _measure(
 ) -> Measured:
     embedded = embed(encoder, dataset, task, progress=progress)
     found = rankings(embedded, settings.depth)
-    scores = per_query(found, task.judged)
+    scores = per_query(found, task.judged, RETRIEVAL)
     values = {
-        metric: np.array([scores[query.id][metric] for query in task.queries]) for metric in METRICS
+        metric: np.array([scores[query.id][metric] for query in task.queries])
+        for metric in RETRIEVAL
     }
     alike = similarities(embedded, pinned)
     queries, answers = answer_rows(embedded)
@@ -218,36 +282,3 @@ def clusters_of(dataset: Dataset, task: Task) -> list[str]:
     wanted = set(answer.values())
     group_of = {d.id: d.group or d.id for d in dataset.documents() if d.id in wanted}
     return [query.group or group_of[answer[query.id]] for query in task.queries]
-
-
-def _cohorts(
-    dataset: Dataset, task: Task, wanted: Sequence[str] | None
-) -> Iterator[tuple[str, str, npt.NDArray[np.int64]]]:
-    """Yield field, value and queries of each cohort; values of few queries are pooled."""
-    answer = {query.id: task.best_answer(query.id) for query in task.queries}
-    ids = set(answer.values())
-    document = {d.id: d.fields for d in dataset.documents() if d.id in ids}
-    facts = [
-        {f"query.{k}": str(v) for k, v in query.fields.items()}
-        | {f"document.{k}": str(v) for k, v in document[answer[query.id]].items()}
-        for query in task.queries
-    ]
-    known = sorted({name for row in facts for name in row}, reverse=True)  # query before document
-    if unknown := sorted(set(wanted or ()) - set(known)):
-        raise BadSetting(
-            f"evaluation.cohorts: expected some of {sorted(known)}, found {unknown}. "
-            f"Fields are named query.x or document.x; the {dataset.folder} dataset has no others."
-        )
-    seen: set[tuple[str, ...]] = set()
-    for field in wanted if wanted is not None else known:
-        values = [row.get(field, "none") for row in facts]
-        sizes = Counter(values)
-        # What divides the queries as another field did, such as the kind of a document that
-        # its query has too, is one cohort, not two.
-        pooled = [value if sizes[value] >= FEWEST else "other" for value in values]
-        alone = len(set(pooled)) == 1  # every query: said already
-        if wanted is None and (alone or len(sizes) > _MOST_VALUES or tuple(values) in seen):
-            continue
-        seen.add(tuple(values))
-        for value, _ in Counter(pooled).most_common():
-            yield field, value, np.flatnonzero(np.array(pooled) == value)

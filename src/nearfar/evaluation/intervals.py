@@ -179,7 +179,7 @@ def _tail(weights: Floats) -> float:
     spread = float((ratio**2).sum())  # K''(t)
     w = math.copysign(math.sqrt(max(2 * float(np.log(left).sum()), 0.0)), t)
     if abs(w) < _FLAT:
-        return w + float((ratio**3).sum()) / (3 * spread**1.5)  # the limit: a sixth of the skew
+        return w + float((ratio**3).sum() / (3 * spread**1.5))  # the limit: a sixth of the skew
     return w + math.log(t * math.sqrt(spread) / w) / w
 
 

@@ -14,7 +14,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from nearfar.data.dataset import Dataset
 from nearfar.errors import BadRecord
-from nearfar.evaluation.embedded import Embedded, Task
+from nearfar.evaluation.embedded import Embedded, Task, never_wrong
 from nearfar.fingerprint import content_id, fingerprint
 
 Floats = npt.NDArray[np.float64]
@@ -47,9 +47,9 @@ def pin_negatives(dataset: Dataset, task: Task, *, seed: int) -> Mapping[str, tu
     """Choose the negatives of each query without asking any model.
 
     Half are the documents that share most rare words with the query (TF-IDF), half are any,
-    chosen by a hash: none of them is judged an answer, in whatever split. A set chosen by one
-    of the models to be compared would be hardest for that one. The order of the dataset does
-    not matter.
+    chosen by a hash: none of them is judged an answer, in whatever split, or called neither. A set
+    chosen by one of the models to be compared would be hardest for that one. The order of the
+    dataset does not matter.
 
     Raises:
         BadRecord: every document is an answer to one of the queries.
@@ -61,12 +61,12 @@ def pin_negatives(dataset: Dataset, task: Task, *, seed: int) -> Mapping[str, tu
     likeness = _common_words(
         [query.content for query in task.queries], [contents[id_] for id_ in pool]
     )
-    answers_of = _answers(dataset, task)
+    spared_of = never_wrong(dataset, task)
     pinned = {}
     for query, scores in zip(task.queries, likeness, strict=True):
-        answers = answers_of[query.id]
+        spared = spared_of[query.id]
         near = (pool[row] for row in np.argsort(-scores, kind="stable"))
-        hard = _first(near, HARD, answers)
+        hard = _first(near, HARD, spared)
         if not hard:
             raise BadRecord(
                 f"{dataset.folder}: expected a document that is no answer to query {query.id!r}, "
@@ -74,7 +74,7 @@ def pin_negatives(dataset: Dataset, task: Task, *, seed: int) -> Mapping[str, tu
             )
         start = int(content_id(f"{seed} {query.id}"), 16) % len(pool)
         others = (pool[(start + i) % len(pool)] for i in range(len(pool)))
-        pinned[query.id] = (*hard, *_first(others, FAR, answers | set(hard)))
+        pinned[query.id] = (*hard, *_first(others, FAR, spared | set(hard)))
     return pinned
 
 
@@ -88,14 +88,6 @@ def _common_words(queries: Sequence[str], documents: Sequence[str]) -> Iterator[
     found = vectoriser.fit_transform(documents)
     for asked in vectoriser.transform(queries):
         yield (found @ asked.T).toarray()[:, 0]
-
-
-def _answers(dataset: Dataset, task: Task) -> dict[str, set[str]]:
-    answers: dict[str, set[str]] = {query.id: set() for query in task.queries}
-    for judgment in dataset.judgments():
-        if judgment.grade > 0 and judgment.query_id in answers:
-            answers[judgment.query_id].add(judgment.document_id)
-    return answers
 
 
 def digest(pinned: Mapping[str, tuple[str, ...]]) -> str:

@@ -1,7 +1,7 @@
 """report.html: one page that needs nothing beside itself."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ import jinja2
 from nearfar.data.dataset import Dataset
 from nearfar.evaluation import pictures
 from nearfar.evaluation.evaluate import Evidence, Measured
-from nearfar.evaluation.report import SHORT_NAMES, headline, span, told_of_stages
+from nearfar.evaluation.measure import SHORT_NAMES, span
+from nearfar.evaluation.report import headline
 from nearfar.evaluation.settings import Evaluation
+from nearfar.evaluation.stages import milliseconds, told_of_stages
 from nearfar.files import whole_file
 
 _SHOWN = 10  # queries that gained most, and that lost most
@@ -57,7 +59,12 @@ def write_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"title_of": lambda name: SHORT_NAMES.get(name, name), "span": span}
+    filters: dict[str, Callable[..., str]] = {
+        "title_of": _title,
+        "span": span,
+        "milliseconds": milliseconds,
+    }
+    environment.filters |= filters
     report = evidence.report
     better, worse = _changes(evidence, dataset)
     page = environment.get_template("report.html").render(
@@ -76,6 +83,10 @@ def write_page(
     )
     with whole_file(folder / "report.html") as part:
         part.write_text(page, encoding="utf-8")
+
+
+def _title(name: str) -> str:
+    return SHORT_NAMES.get(name, name)
 
 
 def _changes(evidence: Evidence, dataset: Dataset) -> tuple[list[_Change], list[_Change]]:

@@ -1,37 +1,19 @@
 """Pictures of a report, as SVG that reads on light and on dark paper."""
 
-import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from nearfar.evaluation.evaluate import Evidence, Measured
 from nearfar.evaluation.geometry import flat_map
-from nearfar.evaluation.report import Measure, Reranking
-from nearfar.pictures import save_svg
+from nearfar.evaluation.measure import Measure
+from nearfar.evaluation.stages import Reranking
+from nearfar.pictures import BASE, INK, TUNED, WRONG, svg
 
 Floats = npt.NDArray[np.float64]
-
-# Mid tones: each stands out from white as well as from near-black.
-BASE, TUNED, WRONG, INK = "#8794a8", "#0f9d8f", "#d97a34", "#7d8590"
-_STYLE: Any = {
-    "svg.fonttype": "none",  # text stays text: it can be selected, searched and read aloud
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "legend.frameon": False,
-}
 
 
 def training_curves(log: Sequence[Mapping[str, Any]]) -> str | None:
@@ -54,7 +36,7 @@ def training_curves(log: Sequence[Mapping[str, Any]]) -> str | None:
             axes[1].plot(*zip(*found, strict=True), color=TUNED, marker="o", linewidth=2)
         axes[1].set(xlabel="step", ylabel="nDCG@10", title="Checks on dev (a part of it)")
 
-    return _svg(draw, columns=2)
+    return svg(draw, columns=2)
 
 
 def cohort_bars(cohorts: Sequence[Measure], name: str = "ndcg_at_10_score") -> str | None:
@@ -79,7 +61,7 @@ def cohort_bars(cohorts: Sequence[Measure], name: str = "ndcg_at_10_score") -> s
         axes[0].set(xlabel="nDCG@10, lines are 95 % intervals", xlim=(0, 1))
         axes[0].legend(loc="lower right")
 
-    return _svg(draw, columns=1, height=1.1 + 0.42 * len(shown))
+    return svg(draw, columns=1, height=1.1 + 0.42 * len(shown))
 
 
 def candidates_curve(found: Reranking | None) -> str | None:
@@ -104,7 +86,7 @@ def candidates_curve(found: Reranking | None) -> str | None:
         axes[0].set(xlabel="candidates reranked, lines are 95 % intervals", ylabel="nDCG@10")
         axes[0].legend(loc="best")
 
-    return _svg(draw, columns=1)
+    return svg(draw, columns=1)
 
 
 def similarity_histograms(evidence: Evidence) -> str:
@@ -125,7 +107,7 @@ def similarity_histograms(evidence: Evidence) -> str:
             ax.spines["left"].set_visible(False)
             ax.legend(loc="upper left")
 
-    return _svg(draw, columns=len(models), share_y=True)
+    return svg(draw, columns=len(models), share_y=True)
 
 
 def maps(evidence: Evidence, points: int, seed: int) -> str:
@@ -145,7 +127,7 @@ def maps(evidence: Evidence, points: int, seed: int) -> str:
             ax.spines[:].set_visible(False)
             ax.legend(loc="lower left", markerscale=2)
 
-    return _svg(draw, columns=len(models), height=4.6)
+    return svg(draw, columns=len(models), height=4.6)
 
 
 def _models(evidence: Evidence) -> list[tuple[str, Measured]]:
@@ -158,23 +140,3 @@ def _smooth(values: Floats) -> Floats:
     padded = np.pad(values, (width - 1, 0), mode="edge")
     found: Floats = np.convolve(padded, np.ones(width) / width, "valid")
     return found
-
-
-def _svg(
-    draw: Callable[[Sequence[Axes]], None],
-    *,
-    columns: int,
-    height: float = 3.2,
-    share_y: bool = False,
-) -> str:
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(9, height), layout="constrained")
-        figure.patch.set_alpha(0)
-        axes = figure.subplots(1, columns, squeeze=False, sharey=share_y)[0]
-        for ax in axes:
-            ax.patch.set_alpha(0)
-        draw(list(axes))
-        out = io.StringIO()
-        save_svg(figure, out)
-    text = out.getvalue()
-    return text[text.index("<svg") :]

@@ -14,12 +14,14 @@ import numpy.typing as npt
 from nearfar.errors import BadModel, require
 from nearfar.evaluation.embedded import Task
 from nearfar.evaluation.intervals import estimate
+from nearfar.evaluation.measure import paired
 from nearfar.evaluation.metrics import per_query
-from nearfar.evaluation.report import Depth, Latency, Reranking, paired
+from nearfar.evaluation.stages import Depth, Latency, Reranking
 from nearfar.model.reranker import Reranker
 from nearfar.progress import Progress, silent
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 Rankings = Mapping[str, Sequence[str]]
 
 _CURVE = (0, 10, 20, 50, 100, 200, 500, 1_000)  # candidates read, where the curve is drawn
@@ -43,8 +45,12 @@ class TwoStages:
         """Return how many candidates the query has that has most."""
         return max(map(len, self.candidates))
 
-    def reranked(self, depth: int) -> dict[str, list[str]]:
-        """Return the rankings where the first candidates are read and the others follow."""
+    def reranked(self, depth: int | Ints) -> dict[str, list[str]]:
+        """Return the rankings where the first candidates are read and the others follow.
+
+        Args:
+            depth: how many of each query, or (Q,) of one after the other.
+        """
         return self._ordered(depth, lambda place: -self.logits[place])
 
     def best(self, depth: int) -> dict[str, list[str]]:
@@ -57,12 +63,13 @@ class TwoStages:
             ),
         )  # fmt: skip
 
-    def _ordered(self, depth: int, worth: Callable[[int], Floats]) -> dict[str, list[str]]:
+    def _ordered(self, depth: int | Ints, worth: Callable[[int], Floats]) -> dict[str, list[str]]:
         """Order the first candidates by what is least; equals keep the order of retrieval."""
         found = {}
+        depths = np.broadcast_to(depth, len(self.candidates)).tolist()
         for place, (query, ids) in enumerate(zip(self.task.queries, self.candidates, strict=True)):
-            order = np.argsort(worth(place)[:depth], kind="stable")
-            found[query.id] = [*(ids[i] for i in order), *ids[depth:]]
+            order = np.argsort(worth(place)[: depths[place]], kind="stable")
+            found[query.id] = [*(ids[i] for i in order), *ids[depths[place] :]]
         return found
 
     def per_query(self) -> dict[str, object]:
@@ -71,7 +78,7 @@ class TwoStages:
         for name, depth in (("retrieved", 0), ("reranked", self.most)):
             rankings = self.reranked(depth)
             columns |= {f"{name}_{metric}": values
-                        for metric, values in _values(self.task, rankings).items()}  # fmt: skip
+                        for metric, values in values_of(self.task, rankings).items()}  # fmt: skip
             columns[f"{name}_hits"] = [rankings[q.id][:_PLACES] for q in self.task.queries]
         columns["retrieval_seconds"] = self.retrieval_seconds
         columns["fetching_seconds"] = self.fetching_seconds[:, -1]
@@ -183,7 +190,7 @@ def compare_stages(
     """
     asked = stages.depths
     depths = sorted({*asked, *(depth for depth in _CURVE if depth <= max(asked))})
-    alone = _values(stages.task, stages.reranked(0))
+    alone = values_of(stages.task, stages.reranked(0))
     seconds = float(stages.reranking_seconds[:, -1].sum())
     pairs = sum(map(len, stages.candidates))
     return Reranking(
@@ -192,9 +199,9 @@ def compare_stages(
         lexical_weight=lexical_weight,
         asked=asked,
         depths=tuple(_depth(stages, depth, alone, clusters) for depth in depths),
-        retrieval=_latency(stages.retrieval_seconds),
-        fetching=_latency(stages.fetching_seconds[:, -1]),
-        reranking=_latency(stages.reranking_seconds[:, -1]),
+        retrieval=latency_of(stages.retrieval_seconds),
+        fetching=latency_of(stages.fetching_seconds[:, -1]),
+        reranking=latency_of(stages.reranking_seconds[:, -1]),
         pairs_per_second=pairs / seconds if seconds > 0 else 0.0,
     )
 
@@ -203,8 +210,8 @@ def _depth(
     stages: TwoStages, depth: int, alone: Mapping[str, Floats], clusters: Sequence[str]
 ) -> Depth:
     task = stages.task
-    reranked = _values(task, stages.reranked(depth))
-    ceiling = _values(task, stages.best(depth))["ndcg_at_10_score"]
+    reranked = values_of(task, stages.reranked(depth))
+    ceiling = values_of(task, stages.best(depth))["ndcg_at_10_score"]
     recall = np.array([
         _recall(task.judged[query.id], ids[:depth])
         for query, ids in zip(task.queries, stages.candidates, strict=True)
@@ -212,8 +219,8 @@ def _depth(
     timed = stages.depths.index(depth) if depth in stages.depths else None
     return Depth(
         candidates=depth,
-        fetching=None if timed is None else _latency(stages.fetching_seconds[:, timed]),
-        reranking=None if timed is None else _latency(stages.reranking_seconds[:, timed]),
+        fetching=None if timed is None else latency_of(stages.fetching_seconds[:, timed]),
+        reranking=None if timed is None else latency_of(stages.reranking_seconds[:, timed]),
         recall=estimate(recall, clusters, span=(0.0, 1.0)),
         ceiling=estimate(ceiling, clusters, span=(0.0, 1.0)),
         measures=tuple(
@@ -222,20 +229,12 @@ def _depth(
     )
 
 
-def _values(task: Task, rankings: Rankings) -> dict[str, Floats]:
+def values_of(task: Task, rankings: Rankings) -> dict[str, Floats]:
     """Return of each query what a ranking is worth, and how much of it anyone has judged."""
-    scores = per_query(rankings, task.judged)
-    found = {
-        name: np.array([scores[query.id][name] for query in task.queries])
-        for name in ("ndcg_at_10_score", "recall_at_10_score", "mrr_at_10_score")
-    }
     # A reranker brings up documents that nobody looked at; they count as wrong, and may be right.
-    found["judged_at_10_score"] = np.array([
-        sum(id_ in task.judged[query.id] for id_ in rankings[query.id][:_PLACES])
-        / max(len(rankings[query.id][:_PLACES]), 1)
-        for query in task.queries
-    ])  # fmt: skip
-    return found
+    names = ("ndcg_at_10_score", "recall_at_10_score", "mrr_at_10_score", "judged_at_10_score")
+    scores = per_query(rankings, task.judged, names)
+    return {name: np.array([scores[query.id][name] for query in task.queries]) for name in names}
 
 
 def _recall(grades: Mapping[str, float], ids: Sequence[str]) -> float:
@@ -243,7 +242,8 @@ def _recall(grades: Mapping[str, float], ids: Sequence[str]) -> float:
     return len(answers & set(ids)) / len(answers)
 
 
-def _latency(seconds: Floats) -> Latency:
+def latency_of(seconds: Floats) -> Latency:
+    """Return how long one query takes, from the times of all."""
     return Latency(
         median_seconds=float(np.median(seconds)), p95_seconds=float(np.quantile(seconds, 0.95))
     )

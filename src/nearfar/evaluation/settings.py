@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from nearfar.errors import BadSetting
+from nearfar.evaluation.wanted import read_wanted
 from nearfar.records import Split
 
 
@@ -20,6 +21,7 @@ class Evaluation:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        read_wanted(self.cohorts or ())
         for name in ("dev_queries", "dev_documents", "dev_candidates", "map_points"):
             if getattr(self, name) < 1:
                 raise BadSetting(f"evaluation.{name} must be 1 or more, got {getattr(self, name)}.")

@@ -21,6 +21,7 @@ from nearfar.lineage.workspace import (
     Workspace,
     digests_of,
     kept_its_base,
+    name_of,
     space_of,
 )
 
@@ -224,7 +225,8 @@ def learned_from(workspace: Workspace, found: Holdings) -> list[Learned]:
         for digest in (held.dataset.digest, *former_digests(held.dataset))
     }
     learned: dict[Path, Learned] = {}
-    models = [model for model in workspace.models if not kept_its_base(model)]
+    trained = [*workspace.models, *workspace.rerankers]
+    models = [model for model in trained if not kept_its_base(model)]
     for model in models:
         for digest in digests_of(model):
             held = teaching.get(digest)
@@ -236,7 +238,7 @@ def learned_from(workspace: Workspace, found: Holdings) -> list[Learned]:
                 learned.setdefault(model.folder, Learned(model, how))
     grown = True
     while grown:
-        spaces = {space_of(one.model): one.model.folder for one in learned.values()}
+        spaces = {name_of(one.model): one.model.folder for one in learned.values()}
         grown = False
         for model in models:
             tasks = [task for task in model.facts.get("tasks", []) if isinstance(task, dict)]

@@ -46,10 +46,18 @@ def spaces_in(facts: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def teachers_in(parent: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return kind, name and fingerprint of all that scored the pairs of a parent."""
+    taught = parent.get("taught_with")
+    teachers = taught.get("teachers") if isinstance(taught, Mapping) else None
+    named = [one for one in teachers or () if isinstance(one, dict) and one.get("fingerprint")]
+    return [{key: str(value) for key, value in one.items()} for one in named]
+
+
 def kind_of(parents: list[dict[str, Any]]) -> str:
     """Return in one word how a dataset was made from its parents."""
     words = {word for parent in parents for word in (str(parent.get("kind", "")), *parent)}
-    for start, kind in (("mine", "mine"), ("synth", "synthesise")):
+    for start, kind in (("mine", "mine"), ("taught", "teach"), ("synth", "synthesise")):
         if any(word.startswith(start) for word in words):
             return kind
     return "derive" if any("digest" in parent for parent in parents) else "import"

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nearfar.lineage.holdings import Holdings, Learned
-from nearfar.lineage.workspace import Place, Workspace, digests_of, space_of
-from nearfar.losses import LossSettings
+from nearfar.lineage.workspace import Place, Workspace, digests_of, name_of, space_of
+from nearfar.losses import LossSettings, RerankingLossSettings
 from nearfar.training.settings import Training
 
 
@@ -17,7 +17,7 @@ class Retrain:
     """A model that learned from what is forgotten."""
 
     folder: Path
-    space: str
+    space: str  # the fingerprint of it; of a reranker, its own
     how: str  # it came to learn from it
     command: str  # with NAMES IN CAPITALS for what is not known
     indexes: tuple[Path, ...]  # to be built again with the new model
@@ -28,7 +28,7 @@ def retraining(workspace: Workspace, found: Holdings) -> list[Retrain]:
     return [
         Retrain(
             folder=one.model.folder,
-            space=space_of(one.model),
+            space=name_of(one.model),
             how=one.how,
             command=_command(workspace, one),
             indexes=tuple(
@@ -48,9 +48,11 @@ def _command(workspace: Workspace, learned: Learned) -> str:
         return f"nearfar run {shlex.quote(str(recipe))}"
     datasets = [workspace.dataset(digest) for digest in digests_of(model)]
     taught = datasets[0].folder if datasets and datasets[0] is not None else Path("DATASET")
-    base = workspace.model(str(model.facts.get("base_space", "")), moved=True)
+    began = str(model.facts.get("base_space", ""))
+    base = workspace.model(began, moved=True) or workspace.reranker(began)
     words = ["nearfar", "train", str(taught), str(model.folder.parent), "--model",
-             "BASE" if base is None else str(base.folder)]  # fmt: skip
+             (str(model.facts.get("base") or "BASE")) if base is None else str(base.folder)]  # fmt: skip
+    words += ["--cross-encoder"] if "reranker" in model.facts else []
     for change in _changes(model):
         words += ["--set", change]
     return shlex.join(words)
@@ -63,11 +65,11 @@ def _recipe(workspace: Workspace, model: Path) -> Path | None:
 
 
 def _changes(model: Place) -> list[str]:
-    tasks = model.facts.get("tasks") or [{}]
-    return [
-        *_differing("training", model.facts.get("training"), asdict(Training())),
-        *_differing("loss", tasks[0].get("loss"), asdict(LossSettings())),
-    ]
+    loss = (model.facts.get("tasks") or [{}])[0].get("loss")
+    training = _differing("training", model.facts.get("training"), asdict(Training()))
+    if "reranker" in model.facts:
+        return training + _differing("reranking_loss", loss, asdict(RerankingLossSettings()))
+    return training + _differing("loss", loss, asdict(LossSettings()))
 
 
 def _differing(table: str, settings: Any, defaults: dict[str, Any]) -> list[str]:

@@ -37,7 +37,7 @@ def agents_of(tallies: list[Tally]) -> tuple[Agent, ...]:
 class Making:
     """What was done, with which settings, out of what, and by whom."""
 
-    kind: str  # import, mine, synthesise, derive, forget, train, index, evaluate
+    kind: str  # import, mine, teach, synthesise, derive, forget, train, index, evaluate
     facts: Mapping[str, Any]
     used: tuple[tuple[str, str], ...]  # the role and the key of each thing
     agents: tuple[Agent, ...]

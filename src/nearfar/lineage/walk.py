@@ -4,27 +4,33 @@ A thing is made at most once, by a making that used other things and was done by
 are found by digest or space among the folders of a workspace, never by where they once stood.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nearfar.data.dataset import Dataset
 from nearfar.errors import BadFile
-from nearfar.fingerprint import file_sha256, fingerprint
+from nearfar.fingerprint import fingerprint
 from nearfar.lineage.origins import Tally, prompts_in, tally
-from nearfar.lineage.parents import FORGOTTEN, forgotten_since, kind_of, parents_of, spaces_in
+from nearfar.lineage.parents import (
+    FORGOTTEN,
+    forgotten_since,
+    kind_of,
+    parents_of,
+    spaces_in,
+    teachers_in,
+)
 from nearfar.lineage.things import NEARFAR, Agent, Lineage, Making, Thing, agents_of
 from nearfar.lineage.workspace import (
+    NOT_HERE,
     Place,
     Workspace,
     digests_of,
     kept_its_base,
+    latest_stages,
     scan,
     space_of,
 )
-
-_BYTES_HASHED = 1 << 30
 
 
 def lineage(folder: Path, workspace: Workspace | None = None) -> Lineage:
@@ -40,7 +46,7 @@ def lineage(folder: Path, workspace: Workspace | None = None) -> Lineage:
     if not folder.is_dir():
         raise BadFile(f"{folder}: expected a folder that nearfar made, found none there.")
     here = scan(folder)
-    walker = _Walker(_joined(workspace, here))
+    walker = _Walker(here if workspace is None else workspace.joined(here))
     roots = _roots(folder, here, walker)
     if not roots:
         raise BadFile(
@@ -51,26 +57,15 @@ def lineage(folder: Path, workspace: Workspace | None = None) -> Lineage:
     return walker.result
 
 
-def _joined(workspace: Workspace | None, here: Workspace) -> Workspace:
-    """Return both: what is asked about need not stand in the workspace."""
-    if workspace is None:
-        return here
-    joined = Workspace(workspace.root)
-    known = {place.folder.resolve() for place in (*workspace.models, *workspace.indexes)}
-    joined.datasets = workspace.datasets + here.datasets
-    joined.models = workspace.models + [m for m in here.models if m.folder.resolve() not in known]
-    joined.indexes = workspace.indexes
-    return joined
-
-
 def _roots(folder: Path, here: Workspace, walker: "_Walker") -> list[str]:
     everything = [
         *((r.folder, walker.report, r) for r in here.reports),
         *((i.folder, walker.index, i) for i in here.indexes),
         *((m.folder, walker.model, m) for m in here.models),
+        *((m.folder, walker.reranker, m) for m in here.rerankers),
         *((d.folder, walker.dataset, d) for d in here.datasets),
     ]
-    latest = _latest(folder)
+    latest = latest_stages(folder)
     found = []
     for place, see, what in everything:
         # The folder itself, or what a run or a stage keeps within it; of a run, what is latest.
@@ -84,12 +79,7 @@ def _roots(folder: Path, here: Workspace, walker: "_Walker") -> list[str]:
     return [key for key in keys if key not in below]
 
 
-def _latest(folder: Path) -> set[str] | None:
-    try:
-        stages = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        return {str(stage) for stage in stages.values()}
-    except (OSError, ValueError, AttributeError):
-        return None
+_ELSEWHERE = "trained elsewhere, or not here"
 
 
 class _Walker:
@@ -158,7 +148,10 @@ class _Walker:
             else:
                 used.append(("read", self._source(parent)))
                 rest.pop("sha256", None)
-            used += [("mined with", self._model_of(space)) for space in spaces_in(rest)]
+            teachers = teachers_in(rest)
+            role = "candidates of" if teachers else "mined with"
+            used += [("scored by", self._teacher(one)) for one in teachers]
+            used += [(role, self._model_of(space)) for space in spaces_in(rest)]
             used += [("prompted with", self._prompt(hash_)) for hash_ in prompts_in(rest)]
             facts += [rest] if rest else []
         for prompt in dict.fromkeys(p for found in tallies for p in found.prompts):
@@ -181,7 +174,7 @@ class _Walker:
                 self.dataset(found)
         if key not in self.result.things:
             facts = {"digest": digest, "path": path}
-            self._add(Thing(key, "dataset", f"dataset {digest[:8]}", state=_NOT_HERE, facts=facts))
+            self._add(Thing(key, "dataset", f"dataset {digest[:8]}", state=NOT_HERE, facts=facts))
         return key
 
     def _source(self, parent: Mapping[str, Any]) -> str:
@@ -189,20 +182,9 @@ class _Walker:
         said = str(parent.get("sha256", ""))
         key = f"source-{fingerprint(dict(parent))}"
         if key not in self.result.things:
-            found, state = self._file(path, said if "files" not in parent else "")
+            found, state = self.workspace.source(path, said if "files" not in parent else "")
             self._add(Thing(key, "source", f"{kind} {path}", found, state, dict(parent)))
         return key
-
-    def _file(self, path: str, sha256: str) -> tuple[Path | None, str]:
-        """Find a source by its path, as it was given or seen from the workspace."""
-        for place in (Path(path), self.workspace.root / path):
-            if path and place.exists():
-                if len(sha256) != 64 or not place.is_file():
-                    return place, ""
-                if place.stat().st_size > _BYTES_HASHED or file_sha256(place) == sha256:
-                    return place, ""
-                return place, "changed since it was read"
-        return None, _NOT_HERE
 
     def model(self, model: Place) -> str:
         """Take note of a model and of what it has learned from."""
@@ -212,7 +194,7 @@ class _Walker:
         self._open.add(key)
         used = [("learned from", self._dataset_by(digest)) for digest in digests_of(model)]
         base = str(model.facts.get("base_space", ""))
-        used.append(("began as", self._model_of(base)))
+        used.append(("began as", self._model_of(base, str(model.facts.get("base", "")))))
         tasks = [task for task in model.facts.get("tasks", []) if isinstance(task, dict)]
         teachers = dict.fromkeys(str(task["teacher"]) for task in tasks if task.get("teacher"))
         used += [("taught by", self._model_of(space)) for space in teachers]
@@ -230,24 +212,47 @@ class _Walker:
         self._open.discard(key)
         return key
 
+    def reranker(self, place: Place) -> str:
+        """Take note of a cross-encoder that was trained, and of what it has learned from."""
+        name = str(place.facts["reranker"])
+        if (key := f"reranker-{name}") not in self.result.things:
+            used = [("learned from", self._dataset_by(digest)) for digest in digests_of(place)]
+            how = {k: place.facts[k] for k in ("training", "tasks", "steps") if k in place.facts}
+            thing = Thing(key, "model", f"reranker {name[:8]}", place.folder)
+            thing.facts = {k: v for k, v in place.facts.items() if k not in ("training", "tasks")}
+            if self._forgot_since(place):
+                thing.state = "learned what was forgotten since"
+            self._add(thing, Making("train", how, tuple(used), (NEARFAR,)))
+        return key
+
+    def _teacher(self, said: Mapping[str, str]) -> str:
+        """Take note of who scored: what was trained here, or else as the manifest names it."""
+        found = self.workspace.reranker(said["fingerprint"])
+        if found is not None:
+            return self.reranker(found)
+        if (key := f"reranker-{said['fingerprint']}") not in self.result.things:
+            kind, name = said.get("kind", "teacher"), said.get("name", said["fingerprint"][:8])
+            state = "" if kind == "language model" else _ELSEWHERE
+            self._add(Thing(key, "model", f"{kind} {name}", state=state, facts=dict(said)))
+        return key
+
     def _forgot_since(self, model: Place) -> bool:
         return any(
             (found := self.workspace.dataset(digest)) and forgotten_since(found, digest)
             for digest in digests_of(model)
         )
 
-    def _model_of(self, space: str) -> str:
+    def _model_of(self, space: str, name: str = "") -> str:
         found = self.workspace.model(space, moved=True)
         if found is not None and f"model-{fingerprint(dict(found.facts))}" not in self._open:
             return self.model(found)
-        return self._unknown_model(space)
+        return self._unknown_model(space, name)
 
-    def _unknown_model(self, space: str) -> str:
+    def _unknown_model(self, space: str, name: str = "") -> str:
         key = f"space-{space}"
         if key not in self.result.things:
-            label = f"model in space {space[:8]}"
-            state = "trained elsewhere, or not here"
-            self._add(Thing(key, "model", label, state=state, facts={"space": space}))
+            label = f"model {name or f'in space {space[:8]}'}"
+            self._add(Thing(key, "model", label, state=_ELSEWHERE, facts={"space": space}))
         return key
 
     def index(self, index: Place) -> str:
@@ -292,6 +297,3 @@ class _Walker:
     def _add(self, thing: Thing, making: Making | None = None) -> None:
         thing.making = making
         self.result.things[thing.key] = thing
-
-
-_NOT_HERE = "not in this workspace"

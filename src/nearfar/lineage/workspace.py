@@ -14,10 +14,13 @@ from typing import Any
 
 from nearfar.data.dataset import Dataset, Table
 from nearfar.errors import BadFile
+from nearfar.fingerprint import file_sha256
 from nearfar.lineage.parents import former_digests
 
 TABLES: tuple[Table, ...] = ("documents", "queries", "judgments")
 MOST_DEPTH = 8
+NOT_HERE = "not in this workspace"
+_BYTES_HASHED = 1 << 30
 DEEPEST = 100  # where a forgetting still looks
 _NOT_OURS = {".git", ".hg", "__pycache__", "node_modules", "site-packages"}
 # Named by model/kept_vectors.py and data/texts_by_row.py.
@@ -44,6 +47,7 @@ class Workspace:
     root: Path
     datasets: list[Dataset] = field(default_factory=list)
     models: list[Place] = field(default_factory=list)  # by their nearfar.json
+    rerankers: list[Place] = field(default_factory=list)  # by theirs, which names no space
     indexes: list[Place] = field(default_factory=list)
     reports: list[Place] = field(default_factory=list)
     checks: list[Place] = field(default_factory=list)  # stages that `nearfar run` checked in
@@ -75,6 +79,41 @@ class Workspace:
             own = [m for m in own if not kept_its_base(m)]
         return own[0] if own else None
 
+    def reranker(self, fingerprint: str) -> Place | None:
+        """Return the cross-encoder of that fingerprint."""
+        own = [one for one in self.rerankers if one.facts["reranker"] == fingerprint]
+        return own[0] if own else None
+
+    def source(self, path: str, sha256: str) -> tuple[Path | None, str]:
+        """Find a source by its path, as it was given or seen from here; say if it has changed."""
+        for place in (Path(path), self.root / path):
+            if path and place.exists():
+                if len(sha256) != 64 or not place.is_file():
+                    return place, ""
+                if place.stat().st_size > _BYTES_HASHED or file_sha256(place) == sha256:
+                    return place, ""
+                return place, "changed since it was read"
+        return None, NOT_HERE
+
+    def joined(self, here: "Workspace") -> "Workspace":
+        """Return both: what is asked about need not stand in the workspace."""
+        both = Workspace(self.root, indexes=self.indexes)
+        both.datasets = self.datasets + here.datasets
+        known = {place.folder.resolve() for place in (*self.models, *self.rerankers)}
+        for name in ("models", "rerankers"):
+            new = [one for one in getattr(here, name) if one.folder.resolve() not in known]
+            setattr(both, name, getattr(self, name) + new)
+        return both
+
+
+def latest_stages(folder: Path) -> set[str] | None:
+    """Return the folders of the stages that a run went through last; None of what is no run."""
+    try:
+        stages = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        return {str(stage) for stage in stages.values()}
+    except (OSError, ValueError, AttributeError):
+        return None
+
 
 def space_of(place: Place) -> str:
     """Return the fingerprint of the space that a model or an index says it is of."""
@@ -82,9 +121,14 @@ def space_of(place: Place) -> str:
     return str(space.get("fingerprint", "")) if isinstance(space, dict) else ""
 
 
+def name_of(model: Place) -> str:
+    """Return the fingerprint of an encoder's space, or of a reranker."""
+    return space_of(model) or str(model.facts.get("reranker", ""))
+
+
 def kept_its_base(model: Place) -> bool:
     """Tell whether training never beat the base: the weights are then the base's to the bit."""
-    return space_of(model) == model.facts.get("base_space")
+    return name_of(model) == model.facts.get("base_space")
 
 
 def digests_of(model: Place) -> list[str]:
@@ -184,6 +228,7 @@ def _see(folder: Path, names: set[str], found: Workspace) -> None:
         found.stores.append(folder)
     for name, kept, keys in (
         ("nearfar.json", found.models, {"space", "tasks"}),
+        ("nearfar.json", found.rerankers, {"reranker", "tasks"}),
         ("index.json", found.indexes, {"space", "dataset"}),
         ("report.json", found.reports, {"dataset", "measures"}),
         ("stage.json", found.checks, {"stage", "depends_on"}),

@@ -72,7 +72,7 @@ class AnthropicEndpoint:
 
     def ask(self, messages: Sequence[Message], max_tokens: int) -> Answer:
         """Return the answer to some messages; raises as `Endpoint.ask`."""
-        with _translated(self.sdk, self.model, paid=True):
+        with translated(self.sdk, self.model, paid=True):
             found = self.client.messages.create(
                 model=self.model, max_tokens=max_tokens, **_anthropic_turns(messages)
             )
@@ -88,7 +88,7 @@ class AnthropicEndpoint:
 
     def count(self, messages: Sequence[Message]) -> int | None:
         """Return what the server's own counter says; raises as `Endpoint.count`."""
-        with _translated(self.sdk, self.model, paid=False):
+        with translated(self.sdk, self.model, paid=False):
             found = self.client.messages.count_tokens(
                 model=self.model, **_anthropic_turns(messages)
             )
@@ -112,7 +112,7 @@ class OpenAIEndpoint:
 
     def ask(self, messages: Sequence[Message], max_tokens: int) -> Answer:
         """Return the answer to some messages; raises as `Endpoint.ask`."""
-        with _translated(self.sdk, self.model, paid=True):
+        with translated(self.sdk, self.model, paid=True):
             found = self._create(messages, max_tokens)
             choice = found.choices[0]
             refused = bool(choice.message.refusal) or choice.finish_reason == "content_filter"
@@ -145,7 +145,7 @@ class OpenAIEndpoint:
 
 
 @contextmanager
-def _translated(sdk: Any, model: str, *, paid: bool) -> Iterator[None]:
+def translated(sdk: Any, model: str, *, paid: bool) -> Iterator[None]:
     """Turn what an SDK raises into what can be done about it."""
     try:
         yield

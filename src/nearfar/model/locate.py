@@ -35,6 +35,19 @@ def locate(name: str, *, revision: str | None = None, sha256: str | None = None)
     return folder
 
 
+def called(name: str, *, revision: str | None = None) -> str:
+    """Return what people call a model: what it was asked for by, and the commit if of the hub.
+
+    Args:
+        name: a folder, `package:NAME`, or the id of a model on the hub.
+        revision: of the hub.
+    """
+    folder = locate(name, revision=revision)
+    # The hub's own cache names a folder by its commit.
+    of_hub = folder.parent.name == "snapshots" and not Path(name).exists()
+    return f"{name}@{folder.name}" if of_hub else name
+
+
 def _is_folder(name: str) -> bool:
     try:
         return Path(name).is_dir()

@@ -7,24 +7,37 @@ from tempfile import TemporaryDirectory
 
 from nearfar.data.dataset import Dataset
 from nearfar.errors import require
+from nearfar.evaluation.budgeted import require_budgets
 from nearfar.evaluation.embedded import dev_scores, read_task
-from nearfar.evaluation.evaluate import Evidence, evaluate, with_reranker, write_per_query
+from nearfar.evaluation.evaluate import (
+    Evidence,
+    evaluate,
+    scores_of,
+    with_budgets,
+    with_reranker,
+    write_per_query,
+)
 from nearfar.evaluation.page import write_page
 from nearfar.evaluation.report import Report, write_report
 from nearfar.evaluation.reranked import require_depths
+from nearfar.evaluation.scores import write_scores
 from nearfar.evaluation.settings import Evaluation
 from nearfar.lineage.picture import draw_lineage
 from nearfar.lineage.walk import lineage
 from nearfar.lineage.workspace import scan
 from nearfar.model.encoder import Encoder
 from nearfar.model.reranker import Reranker
+from nearfar.pipeline.dealing import dealing
+from nearfar.pipeline.remembering import Remembering
 from nearfar.progress import Progress, silent
 from nearfar.search.candidates import Fusion, find_candidates
 from nearfar.search.documents_file import StoredDocuments, write_documents
-from nearfar.search.index import contents
+from nearfar.search.index import Index, contents
 from nearfar.search.lexical_file import LexicalIndex, write_lexical
+from nearfar.search.reranked import retrieve_then_rerank
 from nearfar.training.train import Check
 
+SCORES, BASE_SCORES = "scores", "base-scores"  # of the last model, and of what it is held against
 CANDIDATES = (50, 100, 200)  # of each query; quality is measured at each number
 
 
@@ -36,20 +49,25 @@ class SecondStage:
     candidates: tuple[int, ...] = CANDIDATES
     lexical: bool = False  # whether BM25 helps to find them
     lexical_weight: float | None = None  # how much it counts, 0 to 1; None: fused by ranks
+    budgets: tuple[float, ...] = ()  # seconds an answer may take; quality is measured within each
 
     def __post_init__(self) -> None:
         require_depths(self.candidates)
+        require_budgets(self.budgets)
         if self.lexical_weight is not None:
             holds = self.lexical and 0 <= self.lexical_weight <= 1
             require(holds, "lexical_weight", "between 0 and 1, with lexical", self.lexical_weight)
 
 
 def dev_check(dataset: Dataset, settings: Evaluation) -> Check | None:
-    """Return the check of a training run: a part of dev, the same each time; None without dev."""
+    """Return the check of a training run: a part of dev, the same each time; None without dev.
+
+    The processes of a training share the texts: every one of them must ask.
+    """
     if not dataset.manifest["splits"].get("dev"):
         return None
     task = read_task(dataset, "dev", queries=settings.dev_queries, documents=settings.dev_documents)
-    return lambda encoder: dev_scores(encoder, dataset, task)
+    return lambda encoder: dev_scores(dealing(encoder), dataset, task)
 
 
 def evaluate_into(
@@ -58,6 +76,7 @@ def evaluate_into(
     models: tuple[Encoder, Encoder | None],
     settings: Evaluation,
     *,
+    names: tuple[str, str] = ("base", "tuned"),
     second: SecondStage | None = None,
     log: Path | None = None,
     model: Path | None = None,
@@ -70,6 +89,7 @@ def evaluate_into(
         dataset: whose split is measured.
         models: the base and what was made of it.
         settings: how.
+        names: what people call the two; they stand in the scores that a gate reads.
         second: what reads the candidates of the last model, measured on the same queries.
         log: log.jsonl of the training, for its curves.
         model: the folder of what was made, for the picture of its lineage.
@@ -80,6 +100,11 @@ def evaluate_into(
         evidence = _with_second_stage(evidence, models[1] or models[0], dataset, second, progress)
     folder.mkdir(parents=True, exist_ok=True)
     write_per_query(evidence, folder)
+    write_scores(scores_of(evidence, evidence.last, names[evidence.tuned is not None]),
+                 folder / SCORES, replace=True)  # fmt: skip
+    if evidence.tuned is not None:
+        write_scores(scores_of(evidence, evidence.base, names[0]), folder / BASE_SCORES,
+                     replace=True)  # fmt: skip
     picture = "" if model is None else _picture(model, folder)
     write_page(evidence, dataset, folder, settings, log=log, lineage=picture)
     write_report(evidence.report, folder)
@@ -94,6 +119,8 @@ def _with_second_stage(
     progress: Progress,
 ) -> Evidence:
     documents = evidence.last.embedded.documents
+    if isinstance(encoder, Remembering):  # what is remembered takes no time
+        encoder = encoder.behind
     with TemporaryDirectory(prefix="nearfar-candidates-") as place:
         # What `nearfar index` writes too: the same work is timed as that of a search.
         fusion, table = None, Path(place) / "documents.parquet"
@@ -107,21 +134,33 @@ def _with_second_stage(
             words = LexicalIndex(folder, len(documents))
             fusion = Fusion.by_lexical_weight(words, second.lexical_weight)
 
+        most = max(second.candidates)
+
         def retrieve(text: str) -> Sequence[int]:
             vectors = encoder.encode([text], "query")
-            (found,) = find_candidates(
-                documents, vectors, [text], max(second.candidates), fusion=fusion
-            )
+            (found,) = find_candidates(documents, vectors, [text], most, fusion=fusion)
             return [one.row for one in found]
 
         def fetch(rows: Sequence[int]) -> list[str]:
             found = stored.fetch(rows)
             return [found[row].content for row in rows]
 
-        return with_reranker(
+        index = Index(Path(place), encoder.space, documents, stored, {})
+
+        def answer(text: str, seconds: float) -> int:
+            found = retrieve_then_rerank(
+                index, encoder, second.reranker, text, candidates=most, budget_seconds=seconds,
+                fusion=fusion,
+            )  # fmt: skip
+            return found.reranked
+
+        evidence = with_reranker(
             evidence, dataset, retrieve, fetch, second.reranker, second.candidates,
             words_too=second.lexical, lexical_weight=second.lexical_weight, progress=progress,
         )  # fmt: skip
+        if not second.budgets:
+            return evidence
+        return with_budgets(evidence, dataset, answer, second.budgets, progress=progress)
 
 
 def _picture(model: Path, folder: Path) -> str:

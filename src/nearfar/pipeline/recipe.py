@@ -12,9 +12,11 @@ from nearfar.evaluation.settings import Evaluation
 from nearfar.losses import LossSettings, RerankingLossSettings
 from nearfar.losses.named import SCORED
 from nearfar.mining.settings import Mining
-from nearfar.model.cross_encoder import CrossSettings
+from nearfar.model.rerankers import RerankerSettings
 from nearfar.model.text import TextSettings
 from nearfar.pipeline.settings import apply_change, changed, settings_from
+from nearfar.teaching.fusing import require_weights
+from nearfar.teaching.questions import Judging
 from nearfar.teaching.settings import Teaching
 from nearfar.training.settings import Training
 
@@ -34,8 +36,8 @@ class Model(TextSettings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reranking(CrossSettings):
-    """A cross-encoder."""
+class Reranking(RerankerSettings):
+    """A cross-encoder, or a language model that says yes or no."""
 
     base: str  # a folder, package:NAME, or the id of a model on the hub
 
@@ -72,11 +74,12 @@ class Also:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CrossTraining(CrossSettings):
-    """A cross-encoder, trained on the recipe's own dataset, negatives included."""
+class CrossTraining(RerankerSettings):
+    """A reranker, trained on the recipe's own dataset, negatives included."""
 
-    # A reranker, or an encoder that gets a new head. None: the model's, with its revision, SHA-256,
-    # precision and device.
+    # A reranker, an encoder that gets a new head, or a language model, which is asked (with
+    # new_head = true it gets one too). None: the model's, with its revision, SHA-256, precision
+    # and device.
     base: str | None = None
     new_head: bool | None = None
     training: Training = field(default_factory=Training)
@@ -90,7 +93,11 @@ class Distillation:
     Batches that learn the scores take turns with batches of the recipe's own loss.
     """
 
-    reranker: Reranking | None = None  # who scores; None: the recipe's cross_encoder
+    rerankers: tuple[Reranking, ...] = ()  # who score; several are fused, as `teaching` says
+    judge: Judging | None = None  # a language model that scores too, the last of them
+    # Whether the recipe's own scores too, the first of them; None: where nobody else does.
+    cross_encoder: bool | None = None
+    least_agreement: float | None = 0.4  # of a judge with people; surely below it no more is asked
     teaching: Teaching = field(default_factory=lambda: Teaching(depth=10))
     candidates: bool = True  # whether the nearest `teaching.depth` documents are scored too
     loss: LossSettings = field(default_factory=lambda: LossSettings(name="listwise_kl"))
@@ -102,6 +109,28 @@ class Distillation:
                 f"a loss of scores: {', '.join(sorted(SCORED))}", self.loss.name)  # fmt: skip
         require(self.contrastive_weight >= 0, "distillation.contrastive_weight", "0 or more",
                 self.contrastive_weight)  # fmt: skip
+
+    @property
+    def asks_own(self) -> bool:
+        """Whether the recipe's own cross-encoder scores."""
+        if self.cross_encoder is None:
+            return not self.rerankers and self.judge is None
+        return self.cross_encoder
+
+    def require_teachers(self, *, trained: bool) -> None:
+        """Raise BadSetting unless someone scores, and each has a weight if any has.
+
+        Args:
+            trained: whether the recipe trains a cross-encoder.
+        """
+        count = self.asks_own + len(self.rerankers) + (self.judge is not None)
+        if not count or (self.asks_own and not trained):
+            raise BadSetting(
+                "distillation needs someone who scores: add a table [cross_encoder], which trains "
+                "one, a [[distillation.rerankers]] for each that is there, or a language model as "
+                "[distillation.judge]."
+            )
+        require_weights(self.teaching.weights, count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,11 +162,8 @@ class Recipe(FreeSettings):
     search: Searching = field(default_factory=Searching)
 
     def __post_init__(self) -> None:
-        if self.distillation is not None and not (self.distillation.reranker or self.cross_encoder):
-            raise BadSetting(
-                "distillation needs someone who scores: add a table [cross_encoder], which trains "
-                "one, or name one as distillation.reranker.base."
-            )
+        if self.distillation is not None:
+            self.distillation.require_teachers(trained=self.cross_encoder is not None)
 
 
 def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:

@@ -18,13 +18,13 @@ class Remembering:
     """Gives the vectors of another encoder, which must not change meanwhile."""
 
     def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
+        self.behind = encoder  # to be asked where its time is measured
         self._vectors: dict[tuple[Role, str], Tensor] = {}
 
     @property
     def space(self) -> EmbeddingSpace:
         """The space of the encoder behind."""
-        return self._encoder.space
+        return self.behind.space
 
     def encode(
         self, contents: Sequence[str], role: Role, *, progress: Progress = silent
@@ -32,9 +32,9 @@ class Remembering:
         """Return one vector per content; only texts not met before are encoded."""
         new = list(dict.fromkeys(c for c in contents if (role, c) not in self._vectors))
         if len(self._vectors) + len(new) > _MOST_TEXTS:
-            return self._encoder.encode(contents, role, progress=progress)
+            return self.behind.encode(contents, role, progress=progress)
         if new:
-            vectors = self._encoder.encode(new, role, progress=progress)
+            vectors = self.behind.encode(new, role, progress=progress)
             self._vectors.update(((role, c), v) for c, v in zip(new, vectors, strict=True))
         if not contents:
             return torch.empty(0, self.space.dim)

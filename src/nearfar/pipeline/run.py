@@ -16,6 +16,7 @@ from nearfar.data.findings import CheckReport
 from nearfar.data.importing import import_source
 from nearfar.files import whole_file
 from nearfar.mining.negatives import mine_negatives
+from nearfar.model.locate import called
 from nearfar.model.text import TextEncoder, TextSettings
 from nearfar.pipeline.evaluating import dev_check, evaluate_into
 from nearfar.pipeline.recipe import Recipe
@@ -69,6 +70,7 @@ class _Walk:
     model: Path | None = None  # of the last training
 
     def all(self) -> Finished:
+        self._second.require_teachers()
         dataset = self.import_()
         base = TextEncoder.load(self.recipe.model.base, self.recipe.model)
         self.check(dataset, base)
@@ -165,7 +167,8 @@ class _Walk:
         }  # fmt: skip
         tasks = tasks_of(taught, recipe, self.recipe_folder)
         name = _of_round("train", number)
-        return self._train(name, facts, dataset, learner, tasks, recipe.training)
+        base = called(recipe.model.base, revision=recipe.model.revision)
+        return self._train(name, facts, dataset, learner, tasks, recipe.training, base)
 
     def cross_encoder(self, dataset: Dataset, taught: Dataset) -> Path | None:
         """Return a reranker trained on the same pairs; None where the recipe wants none."""
@@ -193,7 +196,7 @@ class _Walk:
             "training": asdict(chosen.training),
         }
         tasks = distilling_tasks(scored, self.recipe, chosen, self.recipe_folder)
-        return self._train("distil", facts, dataset, learner, tasks, chosen.training)
+        return self._train("distil", facts, dataset, learner, tasks, chosen.training, str(model))
 
     @property
     def _second(self) -> SecondHalf:
@@ -211,7 +214,7 @@ class _Walk:
 
     def _train(
         self, name: str, facts: Mapping[str, Any], dataset: Dataset, learner: TextEncoder,
-        tasks: Sequence[Task], settings: Training,
+        tasks: Sequence[Task], settings: Training, base: str,
     ) -> Path:  # fmt: skip
         work = self._stage(name, facts)
         self.model = work.folder / "model"
@@ -220,7 +223,7 @@ class _Walk:
                 check = dev_check(dataset, self.recipe.evaluation)
                 if check is None:
                     self.talk.say("No dev split, so the last weights are kept, not the best.")
-                hooks = Hooks(check, self.talk.progress, stop, self.talk.say)
+                hooks = Hooks(check, self.talk.progress, stop, self.talk.say, base=base)
                 trained = train(learner, tasks, work.folder, settings, hooks)
                 result |= {"steps": trained.steps, "best_step": trained.best_step}
             self.talk.say(best_of(work.result["best_step"], work.result["steps"]))
@@ -243,6 +246,7 @@ class _Walk:
                     dataset,
                     (base, tuned),
                     self.recipe.evaluation,
+                    names=(self.recipe.model.base, str(self.model)),
                     second=second,
                     log=None if self.model is None else self.model.parent / "log.jsonl",
                     model=self.model,

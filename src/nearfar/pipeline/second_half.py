@@ -7,15 +7,17 @@ from typing import Any
 
 from nearfar.data.dataset import Dataset
 from nearfar.model.cross_encoder import CrossEncoder, CrossSettings
-from nearfar.model.locate import locate
+from nearfar.model.locate import called
 from nearfar.model.rerankers import load_reranker
 from nearfar.model.text import TextEncoder
+from nearfar.model.yes_no import YesNoReranker
 from nearfar.pipeline.evaluating import SecondStage
-from nearfar.pipeline.learning import calibration_beside, learn_to_rerank
+from nearfar.pipeline.learning import learn_to_rerank
 from nearfar.pipeline.recipe import CrossTraining, Distillation, Recipe
 from nearfar.pipeline.stage import Stage
 from nearfar.pipeline.talk import Talk, best_of
-from nearfar.teaching.teach import Run, teach
+from nearfar.pipeline.teachers import load_teachers, require_reachable
+from nearfar.teaching.teach import Run, TeachingSummary, teach
 from nearfar.training.train import Hooks
 
 
@@ -51,7 +53,9 @@ class SecondHalf:
         if not work.done:
             with work.work() as result, self.talk.stoppable() as stop:
                 settings = replace(recipe, training=chosen.training)
-                hooks = Hooks(progress=self.talk.progress, stop=stop, say=self.talk.say)
+                base = chosen.base or self.recipe.model.base
+                hooks = Hooks(progress=self.talk.progress, stop=stop, say=self.talk.say,
+                              base=called(base, revision=chosen.revision))  # fmt: skip
                 found = learn_to_rerank(model, taught, work.folder, settings, hooks)
                 result |= {"steps": found.steps, "best_step": found.best_step}
             self.talk.say(best_of(work.result["best_step"], work.result["steps"]))
@@ -60,47 +64,50 @@ class SecondHalf:
     def scored(
         self, chosen: Distillation, cross: Path | None, encoder: TextEncoder, taught: Dataset
     ) -> Dataset:
-        """Return a dataset with a teacher's scores, and with candidates of the encoder.
+        """Return a dataset with the teachers' scores, and with candidates of the encoder.
 
-        The teacher is loaded here, and gone when this returns: what learns needs its room.
+        The teachers are loaded here, and gone when this returns: what learns needs their room.
         """
-        own = chosen.reranker
-        assert own is not None or cross is not None  # the recipe has checked it
-        teacher = (
-            load_reranker(cross or "", self._machine)
-            if own is None
-            else load_reranker(own.base, own)
-        )
-        beside = cross if own is None else locate(own.base, revision=own.revision)
-        assert beside is not None
-        calibration = calibration_beside(beside, teacher, self.talk.say)
+        own = [(str(cross), self._machine)] if chosen.asks_own else []
+        others = [(one.base, one) for one in chosen.rerankers]
+        teachers = load_teachers([*own, *others], chosen.judge, self.talk.say)
+        fitted = teachers.calibration
         teaching = asdict(chosen.teaching)
         teaching.pop("pairs_per_block")  # moves nothing
         facts = {
             "dataset": taught.digest,
-            "teacher": teacher.fingerprint,
+            "teachers": teachers.fingerprints,
             "space": encoder.space.fingerprint if chosen.candidates else None,
             "teaching": teaching,
-            "calibration": None if calibration is None else [calibration.slope, calibration.offset],
+            "calibration": None if fitted is None else [fitted.slope, fitted.offset],
         }
         work = self.stage("teach", facts)
         folder = work.folder / "dataset"
         if not work.done:
             with work.work() as result, self.talk.stoppable() as stop:
+                judged = None if chosen.judge is None else chosen.least_agreement
                 run = Run(
                     cache=self.home / "scores",
                     encoder=encoder if chosen.candidates else None,
-                    calibration=calibration,
+                    calibration=fitted,
+                    names=teachers.names,
+                    least_agreement=judged,
                     progress=self.talk.progress,
                     stop=stop,
                     replace=True,
                 )
-                found = teach(teacher, taught, folder, chosen.teaching, run)
+                answers = self.home / "judge.answers.jsonl"
+                with teachers.ready(answers, self.talk, stop) as ready:
+                    found = teach(ready, taught, folder, chosen.teaching, run)
                 result |= {"pairs": found.pairs, "became": dict(found.became)}
-            self.talk.say(f"{found.pairs:,} pairs scored for {found.queries:,} queries")
-            if (worry := found.worry()) is not None:
-                self.talk.say(worry)
+            self._tell(found, judged)
         return Dataset.open(folder)
+
+    def require_teachers(self) -> None:
+        """Find out before anything is trained whether teachers are there, unless they are done."""
+        chosen = self.recipe.distillation
+        if chosen is not None and not any(self.home.glob("teach-*/stage.json")):
+            require_reachable(chosen, self.talk)
 
     def measured(self, cross: Path | None) -> SecondStage | None:
         """Return the second stage of search, if the recipe wants it measured."""
@@ -110,18 +117,27 @@ class SecondHalf:
         reranker = load_reranker(cross, self._machine)
         return SecondStage(reranker=reranker, candidates=chosen.candidates)
 
+    def _tell(self, found: TeachingSummary, least: float | None) -> None:
+        self.talk.say(f"{found.pairs:,} pairs scored for {found.queries:,} queries")
+        if found.unscored:
+            self.talk.say(f"without a score: {found.unscored:,} pairs")
+        if (worry := found.worry()) is not None:
+            self.talk.say(worry)
+        if found.agreement is not None:
+            self.talk.say(found.agreement.sentence(least))
+
     @property
     def _machine(self) -> CrossSettings:
         asked = self.recipe.model
         return CrossSettings(precision=asked.precision, device=asked.device)
 
-    def _begin(self, chosen: CrossTraining) -> CrossEncoder:
+    def _begin(self, chosen: CrossTraining) -> CrossEncoder | YesNoReranker:
         """Load what is to be trained."""
         chosen = replace(chosen, seed=chosen.training.seed)
         if chosen.base is not None:
-            return CrossEncoder.load(chosen.base, chosen)
+            return load_reranker(chosen.base, chosen)
         own = self.recipe.model
-        return CrossEncoder.load(
+        return load_reranker(
             own.base,
             replace(
                 chosen, revision=own.revision, sha256=own.sha256, precision=own.precision,

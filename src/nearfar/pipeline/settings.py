@@ -14,7 +14,9 @@ from nearfar.errors import BadSetting
 T = TypeVar("T")
 
 
-def settings_from(kind: type[T], table: Mapping[str, Any], *, where: str, key: str = "") -> T:
+def settings_from(
+    kind: type[T], table: Mapping[str, Any], *, where: str, key: str = "", default: T | None = None
+) -> T:
     """Return the settings that a table describes.
 
     Args:
@@ -22,6 +24,7 @@ def settings_from(kind: type[T], table: Mapping[str, Any], *, where: str, key: s
         table: what the file says; "none" is None, where a setting can be that.
         where: the file, for messages.
         key: the path of the table within the file, for messages.
+        default: what holds for all that the table leaves out; None: the defaults of `kind`.
 
     Raises:
         BadSetting: a key is unknown or missing, or a value is not allowed; names file and key.
@@ -32,9 +35,11 @@ def settings_from(kind: type[T], table: Mapping[str, Any], *, where: str, key: s
         if name not in known:
             raise BadSetting(_unknown(where, _join(key, name), name, list(known)))
     values = {
-        name: _value(hints[name], value, where=where, key=_join(key, name))
+        name: _value(hints[name], value, _default(known[name]), where=where, key=_join(key, name))
         for name, value in table.items()
     }
+    if default is not None:
+        values = {name: getattr(default, name) for name in known} | values
     for name, field in known.items():
         if name not in values and field.default is MISSING and field.default_factory is MISSING:
             raise BadSetting(f"{where}: {_join(key, name)} is missing. Add it; it has no default.")
@@ -76,15 +81,28 @@ def apply_change(table: dict[str, Any], change: str) -> None:
         table[name] = text.strip()  # a bare word is a string
 
 
-def _value(hint: Any, value: Any, *, where: str, key: str) -> Any:
+def _default(field: Field[Any]) -> Any:
+    """Return what a setting is where nothing is said; None also where something must be."""
+    if field.default_factory is not MISSING:
+        return field.default_factory()
+    return None if field.default is MISSING else field.default
+
+
+def _value(hint: Any, value: Any, default: Any, *, where: str, key: str) -> Any:
     table_kind = next((kind for kind in _members(hint) if is_dataclass(kind)), None)
-    if table_kind is not None and isinstance(value, Mapping):
+    if table_kind is not None and isinstance(value, Mapping | list):
+        several = typing.get_origin(hint) is tuple
+        if several != isinstance(value, list):
+            wanted = f"a list of tables, [[{key}]]" if several else f"one table, [{key}]"
+            raise BadSetting(f"{where}: {key}: expected {wanted}, got {value!r}.")
+        if isinstance(value, list):
+            return tuple(
+                _value(table_kind, one, None, where=where, key=f"{key}[{i}]")
+                for i, one in enumerate(value)
+            )
         assert isinstance(table_kind, type)
-        return settings_from(table_kind, value, where=where, key=key)
-    if table_kind is not None and isinstance(value, list):
-        tables = [_value(table_kind, one, where=where, key=f"{key}[{i}]")
-                  for i, one in enumerate(value)]  # fmt: skip
-        return tuple(tables)
+        held = default if isinstance(default, table_kind) else None
+        return settings_from(table_kind, value, where=where, key=key, default=held)
     if value == "none" and type(None) in _members(hint) and str not in _members(hint):
         return None  # TOML has no word for it
     try:
@@ -103,7 +121,7 @@ def _members(hint: Any) -> tuple[Any, ...]:
 def _as_json(value: Any) -> str:
     import json
 
-    return json.dumps(value)
+    return json.dumps(value, default=str)  # a date, which TOML knows and JSON does not
 
 
 def _unknown(where: str, key: str, name: str, known: list[str]) -> str:

@@ -70,8 +70,8 @@ def decide(
     Raises:
         DataMismatch: the two do not measure the same thing, or not in numbers.
     """
-    metrics = [rule.metric for rule in (*policy.changes, *policy.floors)]
-    require_numbers(candidate, metrics)
+    floors = [rule.metric for rule in policy.floors]
+    require_numbers(candidate, [*floors, *(rule.metric for rule in policy.changes)])
     if baseline is not None:
         require_numbers(baseline, [rule.metric for rule in policy.changes])
         require_comparable(candidate, baseline, policy)
@@ -104,7 +104,8 @@ def decide(
 def side_of(scores: Scores) -> Side:
     """Return what a verdict says of a result, with the fingerprint of all its values."""
     facts = {name: sha256(values.tobytes()).hexdigest() for name, values in scores.values.items()}
-    found = fingerprint([scores.dataset, scores.split, list(scores.queries), facts])
+    found = fingerprint({"dataset": scores.dataset, "split": scores.split, "values": facts,
+                         "queries": list(scores.queries)})  # fmt: skip
     return Side(system=scores.system, space=scores.space, scores=found)
 
 
@@ -127,7 +128,10 @@ def _cells(
     """Return what statistics can decide, and sentences about what is too small for them."""
     cells: list[_Cell] = []
     small: dict[str, int] = {}
-    for rule in (*(policy.changes if baseline is not None else ()), *policy.floors):
+    rules: list[Change | Floor] = [*policy.floors]
+    if baseline is not None:
+        rules = [*policy.changes, *rules]
+    for rule in rules:
         _require_fields(candidate, rule.cohorts)
         values, span = _values(rule, candidate, baseline)
         for cohort, rows in cohort_rows(candidate, rule.cohorts):

@@ -68,7 +68,7 @@ def _row(verdict: Verdict) -> dict[str, Any]:
 def _rows(path: Path) -> list[Mapping[str, Any]]:
     if not path.exists():
         return []
-    rows = []
+    rows: list[Mapping[str, Any]] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
             row = json.loads(line)

@@ -49,7 +49,7 @@ def effect_of(deviation: float, queries: int, *, confidence: float, power: float
     n = queries
     bound = float(ndtri(confidence)) * math.sqrt(deviation**2 / n + 1 / n**2) + 1 / n
     normal = bound + float(ndtri(power)) * deviation / math.sqrt(n)
-    return max(normal, 1 - (1 - confidence) ** (1 / n))
+    return float(max(normal, 1 - (1 - confidence) ** (1 / n)))
 
 
 def deviation_of(values: Floats, clusters: npt.NDArray[np.int64]) -> float:

@@ -21,7 +21,7 @@ from nearfar.progress import Progress, silent
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-_K1, _B = 1.5, 0.75
+K1, B = 1.5, 0.75
 _RULE = "words.json"  # beside what bm25s writes: how texts became words
 _DOCUMENTS_PER_CHUNK = 2_048
 _AGAIN = "Build the index again with `nearfar index --lexical`."
@@ -126,7 +126,7 @@ def _bm25(counted: _Counted, words: Ints, rows: Ints, counts: Ints) -> npt.NDArr
     held = counted.documents[words]
     rarity = np.log1p((len(counted.lengths) - held + 0.5) / (held + 0.5))
     length = counted.lengths[rows] / counted.lengths.mean()
-    found: npt.NDArray[np.float64] = rarity * counts / (counts + _K1 * (1 - _B + _B * length))
+    found: npt.NDArray[np.float64] = rarity * counts / (counts + K1 * (1 - B + B * length))
     return found
 
 
@@ -135,7 +135,7 @@ def _write_facts(folder: Path, counted: _Counted) -> None:
 
     text = json.dumps(counted.words, ensure_ascii=False)
     (folder / "vocab.index.json").write_text(text, encoding="utf-8")
-    facts = {"k1": _K1, "b": _B, "delta": 0.5, "method": "lucene", "idf_method": "lucene",
+    facts = {"k1": K1, "b": B, "delta": 0.5, "method": "lucene", "idf_method": "lucene",
              "dtype": "float32", "int_dtype": "int32", "num_docs": len(counted.lengths),
              "version": bm25s.__version__, "backend": "numpy"}  # fmt: skip
     (folder / "params.index.json").write_text(json.dumps(facts, indent=4), encoding="utf-8")

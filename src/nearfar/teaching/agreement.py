@@ -78,6 +78,14 @@ class Ratings:
         chance = (np.outer(each, each) * gaps).sum() / (total * (total - 1))
         return float(1 - seen / chance)
 
+    @property
+    def sentence(self) -> str | None:
+        """Say it for a person; None where nothing was asked again."""
+        if self.share is None:
+            return None
+        beyond = "it always says the same" if self.alpha is None else f"alpha {self.alpha:.2f}"
+        return f"Asked again, the judge agrees with itself {self.share:.0%} ({beyond})."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:

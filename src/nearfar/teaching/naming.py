@@ -5,10 +5,10 @@ from dataclasses import asdict
 from typing import Any
 
 from nearfar.data.dataset import Dataset
-from nearfar.model.encoder import Encoder
 from nearfar.model.reranker import Reranker
 from nearfar.records import Scalar
 from nearfar.teaching.llm_judge import LlmJudge
+from nearfar.teaching.opening import Run
 from nearfar.teaching.scales import Scale
 from nearfar.teaching.settings import Teaching
 
@@ -36,16 +36,16 @@ def parents_of(
     dataset: Dataset,
     settings: Teaching,
     teachers: Sequence[Reranker],
-    encoder: Encoder | None,
+    run: Run,
     scale: Scale | None,
 ) -> list[dict[str, Any]]:
     """Return what the manifest says a taught dataset was made from."""
     facts = asdict(settings)
     del facts["pairs_per_block"]  # moves nothing
-    facts["teachers"] = [one.fingerprint for one in teachers]
+    facts["teachers"] = [_named(one, run) for one in teachers]
     facts["scale"] = None if scale is None else asdict(scale)
-    if encoder is not None:
-        facts["space"] = encoder.space.fingerprint
+    if run.encoder is not None:
+        facts["space"] = run.encoder.space.fingerprint
     judges = [one for one in teachers if isinstance(one, LlmJudge)]
     for one in judges:
         judging = asdict(one.questioner.judging)
@@ -61,6 +61,15 @@ def parents_of(
         {"kind": "prompt", "path": one.prompt.hash, "text": one.prompt.text} for one in judges
     ]
     return [parent, *prompts]
+
+
+def _named(teacher: Reranker, run: Run) -> dict[str, str]:
+    """Return kind, name and fingerprint of a teacher; a reranker that nobody named has no name."""
+    kind, name = "reranker", run.names.get(teacher.fingerprint)
+    if isinstance(teacher, LlmJudge):
+        kind, name = "language model", teacher.questioner.judging.llm.model
+    named = {} if name is None else {"name": name}
+    return {"kind": kind, **named, "fingerprint": teacher.fingerprint}
 
 
 def why_nothing(teachers: Sequence[Reranker]) -> str:

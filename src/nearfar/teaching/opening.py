@@ -1,8 +1,8 @@
 """A dataset opened for teaching: what is to be scored, and how much of it there is."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,7 +16,7 @@ from nearfar.model.reranker import Reranker
 from nearfar.progress import Progress, silent
 from nearfar.teaching.estimating import Estimate, Estimator
 from nearfar.teaching.known import read_known
-from nearfar.teaching.llm_judge import Comparer, Grader
+from nearfar.teaching.llm_judge import Comparer, LlmJudge
 from nearfar.teaching.pairs import Block, Nearest, Pairs
 from nearfar.teaching.scoring import Said, Scorer
 from nearfar.teaching.settings import Teaching
@@ -24,11 +24,13 @@ from nearfar.teaching.settings import Teaching
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """How one teaching is done; of it encoder and calibration alone change what is written."""
+    """How one teaching is done; of it encoder and calibration alone change a judgment."""
 
     cache: Path | None = None  # scores and vectors for the next time; None: `cache_of` the folder
     encoder: Encoder | None = None  # brings new candidates; None: only judged pairs are scored
     calibration: Calibration | None = None  # of the only teacher; None: see `scales.fitted_scale`
+    # What people call the rerankers, by fingerprint, for the manifest; see `naming.called`.
+    names: Mapping[str, str] = field(default_factory=dict)
     least_agreement: float | None = None  # with people; surely below it nothing more is scored
     progress: Progress = silent
     stop: Callable[[], bool] = lambda: False
@@ -41,7 +43,7 @@ def cache_of(folder: Path) -> Path:
 
 
 def preview(
-    judge: Grader | Comparer | None,
+    judge: LlmJudge | None,
     dataset: Dataset,
     folder: Path,
     settings: Teaching,

@@ -26,6 +26,7 @@ class Judging:
     """How a language model is asked to judge."""
 
     llm: LlmSettings
+    pairwise: bool = False  # it compares two documents rather than grade one
     repeats: int = 2  # times each question is put, in another order of the documents
     documents_per_request: int = 1  # graded together; a comparison always has two
     cycles: int = 3  # pairwise: rounds in which each document meets two others
@@ -35,9 +36,9 @@ class Judging:
 
     def __post_init__(self) -> None:
         for name in ("repeats", "documents_per_request", "cycles", "characters_per_document"):
-            require(getattr(self, name) >= 1, f"judging.{name}", "1 or more", getattr(self, name))
+            require(getattr(self, name) >= 1, f"judge.{name}", "1 or more", getattr(self, name))
         for name in ("malformed_retries", "seed"):
-            require(getattr(self, name) >= 0, f"judging.{name}", "0 or more", getattr(self, name))
+            require(getattr(self, name) >= 0, f"judge.{name}", "0 or more", getattr(self, name))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from nearfar.errors import BadModel, BadRecord, BadSetting
 from nearfar.model.calibration import Calibration, calibrate
 from nearfar.model.reranker import Reranker
 from nearfar.teaching.known import Known
-from nearfar.teaching.llm_judge import Comparer, Grader
+from nearfar.teaching.llm_judge import Grader, LlmJudge
 
 _FEWEST = 10  # answers, and as many others: fewer say too little of where the zero is
 
@@ -52,7 +52,7 @@ def known_scale(teachers: Sequence[Reranker], calibration: Calibration | None) -
         BadModel: it was fitted for another reranker.
     """
     if calibration is not None:
-        if len(teachers) != 1 or isinstance(teachers[0], Comparer | Grader):
+        if len(teachers) != 1 or isinstance(teachers[0], LlmJudge):
             raise BadSetting(
                 "A calibration holds for the logits of one reranker alone, and none was fitted for "
                 f"these {len(teachers)} teachers together or for a language model. Leave it out."

@@ -131,7 +131,7 @@ def teach(
         verdicts = Verdicts(scorer.said, known, scale, settings)
         by = said_by(chosen, settings)
         regrader = Regrader(known, verdicts, settings, facts, by, compared=compared)
-        _write(dataset, folder, run, parents_of(dataset, settings, chosen, run.encoder, scale),
+        _write(dataset, folder, run, parents_of(dataset, settings, chosen, run, scale),
                regrader)  # fmt: skip
         local = [one for one in remembering if isinstance(one, Remembering)]
         judges = [one for one in remembering if isinstance(one, LlmJudge)]

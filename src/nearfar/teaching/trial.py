@@ -4,7 +4,7 @@ import numpy as np
 
 from nearfar.errors import BadRecord
 from nearfar.teaching.agreement import Agreement, in_order, with_people
-from nearfar.teaching.llm_judge import Comparer, Grader
+from nearfar.teaching.llm_judge import LlmJudge
 from nearfar.teaching.scales import Scale
 from nearfar.teaching.scoring import Scorer
 
@@ -53,9 +53,10 @@ def try_first(scorer: Scorer, scale: Scale | None, least: float) -> Agreement | 
         raise BadRecord(
             f"{found.sentence()} Expected at least {least:g}. Look at what it says "
             "and at what people said, try another model, or go on all the same with "
-            "--allow-disagreement. What was asked so far is kept."
+            '--allow-disagreement, or distillation.least_agreement = "none" in a recipe. What was '
+            "asked so far is kept."
         )
     for one in scorer.teachers:
-        if isinstance(one, Grader | Comparer):
+        if isinstance(one, LlmJudge):
             one.count_anew()
     return found

@@ -44,6 +44,7 @@ class Hooks:
     stop: Callable[[], bool] = field(default=lambda: False)  # asked after each step
     say: Callable[[str], None] = field(default=lambda sentence: None)  # told what goes wrong
     base_counts: bool = True  # whether the weights before the first step may be the best
+    base: str = ""  # what people call the model that is trained
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +269,7 @@ class _Run:
         return {
             **described(self.model),
             "base_space": self.base,
+            "base": self.hooks.base,
             "tasks": self._tasks(),
             "training": asdict(self.settings),
             "steps": self.steps,
