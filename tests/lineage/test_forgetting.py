@@ -167,7 +167,7 @@ def test_what_was_learned_goes_and_the_model_is_named_with_its_command(
     assert model.indexes == (only(work, "runs/tiny/index-*/index"),)
     report = only(work, "runs/tiny/evaluate-*")
     assert sorted(path.name for path in report.iterdir()) == [
-        "per_query.parquet", "report.json", "stage.json",
+        "base-scores", "per_query.parquet", "report.json", "scores", "stage.json",
     ]  # fmt: skip
 
 

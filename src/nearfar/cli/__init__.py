@@ -19,13 +19,20 @@ from nearfar.cli import (
     compare,
     evaluate,
     export,
+    fetch,
     forget,
     gate,
     import_,
     index,
+    label,
     lineage,
     mine,
     mteb,
+    plan,
+    promote,
+    release,
+    releases,
+    rollback,
     run,
     search,
     synthesise,
@@ -52,6 +59,13 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("gate")(gate.gate)
+app.command("plan")(plan.plan)
+app.command("label")(label.label)
+app.command("release")(release.release)
+app.command("promote")(promote.promote)
+app.command("rollback")(rollback.rollback)
+app.command("releases")(releases.releases)
+app.command("fetch")(fetch.fetch)
 app.command("mteb")(mteb.mteb)
 app.command("index")(index.index)
 app.command("search")(search.search)

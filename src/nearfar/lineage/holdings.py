@@ -161,7 +161,8 @@ def _find_the_rest(workspace: Workspace, found: Holdings) -> None:
     for report in workspace.reports:
         digest = str(report.facts["dataset"])
         if digest in digests or digest not in present:
-            rows = rows_naming(report.folder / PER_QUERY, ids) + len(_cohorts(report, ids))
+            rows = sum(rows_naming(path, ids) for path in tables_of(report))
+            rows += len(_cohorts(report, ids))
             if rows or (digest in digests and (report.folder / "report.html").exists()):
                 found.reports.append((report, rows))
     for check in workspace.checks:
@@ -173,21 +174,26 @@ def _find_the_rest(workspace: Workspace, found: Holdings) -> None:
     found.indexes_of_models = [i for i in workspace.indexes if space_of(i) in spaces]
 
 
+def tables_of(report: Place) -> list[Path]:
+    """Return the tables of queries of a report: its own, and those of each system's scores."""
+    return sorted(report.folder.rglob(PER_QUERY))
+
+
 def rows_naming(path: Path, ids: Collection[str]) -> int:
-    """Return how many rows of a report's table of queries name an id, asked or found."""
-    if not path.is_file():
-        return 0
+    """Return how many rows of a table of queries name an id: asked, found, or of its cluster."""
     with pq.ParquetFile(path) as file:
         return sum(sum(names_any(batch, ids)) for batch in file.iter_batches(4_096))
 
 
 def names_any(batch: pa.RecordBatch, ids: Collection[str]) -> list[bool]:
     """Return which rows of a table of queries name an id."""
-    hits = [batch[name].to_pylist() for name in batch.schema.names if name.endswith("_hits")]
-    asked = batch["query_id"].to_pylist()
+    names = batch.schema.names
+    lists = [batch[name].to_pylist() for name in names if name.endswith("hits")]
+    single = [batch[name].to_pylist() for name in names if name in ("query_id", "cluster")]
     ids = set(ids)
     return [
-        asked[row] in ids or any(not ids.isdisjoint(column[row]) for column in hits)
+        any(column[row] in ids for column in single)
+        or any(not ids.isdisjoint(column[row]) for column in lists)
         for row in range(batch.num_rows)
     ]
 

@@ -19,7 +19,7 @@ from nearfar.data.rejects import REJECTS
 from nearfar.data.writer import write_dataset
 from nearfar.errors import BadRecord
 from nearfar.files import whole_file, whole_folder
-from nearfar.lineage.holdings import PER_QUERY, names_any
+from nearfar.lineage.holdings import names_any, tables_of
 from nearfar.lineage.matching import Held, Matcher, dropped, isin
 from nearfar.lineage.needles import Needles
 from nearfar.lineage.parents import FORGOTTEN, parents_of
@@ -215,8 +215,7 @@ def rewrite_report(report: Place, ids: Collection[str]) -> None:
             text = json.dumps(facts, indent=1, ensure_ascii=False)
             part.write_text(text + "\n", encoding="utf-8")
     (folder / "report.html").unlink(missing_ok=True)
-    path = folder / PER_QUERY
-    if path.is_file():
+    for path in tables_of(report):
         with (
             pq.ParquetFile(path) as file,
             whole_file(path) as part,
@@ -224,22 +223,28 @@ def rewrite_report(report: Place, ids: Collection[str]) -> None:
         ):
             for batch in file.iter_batches(_ROWS_PER_CHUNK):
                 kept = batch.filter(pc.invert(isin(batch["query_id"], ids)))
-                writer.write_batch(_without_hits(kept, ids))
+                writer.write_batch(_without_names(kept, ids))
 
 
 def _named(cohort: Any, ids: Collection[str]) -> bool:
     return isinstance(cohort, dict) and cohort.get("value") in ids
 
 
-def _without_hits(batch: pa.RecordBatch, ids: Collection[str]) -> pa.RecordBatch:
+def _without_names(batch: pa.RecordBatch, ids: Collection[str]) -> pa.RecordBatch:
     if not any(names_any(batch, ids)):
         return batch
-    columns = [
-        pa.array([[hit for hit in hits if hit not in ids] for hits in column.to_pylist()],
-                 column.type) if name.endswith("_hits") else column
-        for name, column in zip(batch.schema.names, batch.columns, strict=True)
-    ]  # fmt: skip
-    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+    def cleaned(name: str, column: pa.Array) -> pa.Array:
+        values = column.to_pylist()
+        if name.endswith("hits"):
+            return pa.array([[one for one in hits if one not in ids] for hits in values],
+                            column.type)  # fmt: skip
+        if name == "cluster":  # a kept query hung together with what is gone
+            return pa.array(["forgotten" if one in ids else one for one in values], column.type)
+        return column
+
+    columns = map(cleaned, batch.schema.names, batch.columns)
+    return pa.RecordBatch.from_arrays(list(columns), schema=batch.schema)
 
 
 def remove(path: Path) -> None:
