@@ -82,7 +82,7 @@ def lower_bound(
     cluster stands for x_g, and its size divides; the unseen cluster is of ordinary size.
 
     Where a query fails or does not, it is the bound of Clopper and Pearson: "0 of 50 fell" still
-    leaves 5.8 %. Student's bound promises 95 % and keeps .63 to .92 where few queries fall from
+    leaves 5.8 %. Student's bound promises 95 % and keeps .33 to .92 where few queries fall from
     1 to 0, this one .95 or more, for 13 % of width at 600 queries (bench/evidence.py).
 
     Args:
