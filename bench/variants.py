@@ -79,6 +79,29 @@ def mined(dataset: Any, work: Path, variant: str, settings: dict[str, Any]) -> A
     return Dataset.open(folder)
 
 
+def part_of(dataset: Any, folder: Path, share: float) -> Any:
+    """Return a dataset with so many of the train queries, chosen by hash, and no other splits."""
+    from nearfar.data.dataset import Dataset
+    from nearfar.data.writer import write_dataset
+    from nearfar.fingerprint import content_id
+
+    if not folder.exists():
+        train = [one for one in dataset.judgments("train")
+                 if int(content_id(one.query_id)[:8], 16) < share * 2**32]  # fmt: skip
+        queries = {one.query_id for one in train}
+        documents = {one.document_id for one in train}
+        with write_dataset(folder, licence="see its source", parents=[]) as writer:
+            for document in dataset.documents():
+                if document.id in documents:
+                    writer.add_document(document)
+            for query in dataset.queries():
+                if query.id in queries:
+                    writer.add_query(query)
+            for judgment in train:
+                writer.add_judgment(judgment)
+    return Dataset.open(folder)
+
+
 def encoder(base: Any = BASE) -> Any:
     from nearfar.model.text import TextEncoder, TextSettings
 

@@ -209,3 +209,18 @@ def test_a_map_is_the_same_each_time(dataset: Dataset) -> None:
     assert queries.shape == answers.shape == (25, 2)
     assert rows == list(range(25))
     assert (flat_map(embedded, 25, seed=3)[0] == queries).all()
+
+
+def test_slices_that_lose_and_smaller_vectors_stand_in_report_and_page(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    settings = replace(SETTINGS, curves=True)
+    found = evaluate(LetterEncoder(), Dizzy(), dataset, settings)
+    write_report(found.report, tmp_path)
+    assert read_report(tmp_path) == found.report
+    assert found.report.curves is not None
+    assert next(point["name"] for point in found.report.curves["precisions"]) == "float32"
+    write_page(found, dataset, tmp_path, settings, log=None)
+    page = (tmp_path / "report.html").read_text()
+    assert "Smaller vectors" in page
+    assert ("Where it loses" in page) == bool(found.slices)

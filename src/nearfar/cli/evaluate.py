@@ -141,6 +141,9 @@ def show_table(report: "Report") -> None:
         highlight=False,
     )
     console.print(table)
+    for one in report.slices:
+        if one["verdict"] == "confirmed":
+            console.print(one["sentence"], highlight=False, markup=False)
 
 
 def show_stages(found: "Reranking") -> None:

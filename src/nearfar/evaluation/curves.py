@@ -4,8 +4,9 @@ Shapes: Q queries, C documents, D dimensions, d of them kept.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,6 +51,12 @@ class Curves:
     documents: int
     dimensions: tuple[Point, ...]  # float32, the first d numbers, from many to few
     precisions: tuple[Point, ...]  # all numbers, from many bytes to few
+
+    def to_json(self) -> dict[str, Any]:
+        """Return them for a report."""
+        facts = asdict(self)
+        return {name: list(found) if isinstance(found, tuple) else found
+                for name, found in facts.items()}  # fmt: skip
 
 
 def cost_curves(

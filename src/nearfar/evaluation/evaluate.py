@@ -1,6 +1,6 @@
 """Measures one model, or a base and what was made of it, on the same queries."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 from nearfar.data.dataset import Dataset
 from nearfar.evaluation.budgeted import Answer, Budgeted, answer_within, compare_budgets
 from nearfar.evaluation.cohorts import cohorts_in, cohorts_of
+from nearfar.evaluation.curves import Curves, cost_curves
 from nearfar.evaluation.embedded import Embedded, Task, embed, rankings, read_task
-from nearfar.evaluation.geometry import alignment, answer_rows, uniformity
+from nearfar.evaluation.geometry import alignment, answer_rows, shape_of
 from nearfar.evaluation.intervals import Estimate, estimate
 from nearfar.evaluation.margins import Similarities, digest, pin_negatives, similarities
 from nearfar.evaluation.measure import Measure, paired
@@ -23,12 +24,14 @@ from nearfar.evaluation.reranked import TwoStages, compare_stages, read_candidat
 from nearfar.evaluation.scores import HITS, Scores
 from nearfar.evaluation.scoring import RETRIEVAL
 from nearfar.evaluation.settings import Evaluation
+from nearfar.evaluation.slices import Slice, find_slices
 from nearfar.files import whole_file
 from nearfar.model.encoder import Encoder
 from nearfar.model.reranker import Reranker
 from nearfar.progress import Progress, silent
 
 Floats = npt.NDArray[np.float64]
+_SEARCHED = "ndcg_at_10_score"  # the metric whose losses are looked for in slices
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class Measured:
     rankings: Mapping[str, Sequence[str]]
     values: Mapping[str, Floats]  # of each metric, in the order of the task's queries
     similarities: Similarities
-    uniformity: float
+    shape: Mapping[str, float]  # of the whole space; of a single number there is no interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,8 @@ class Evidence:
     task: Task
     clusters: Sequence[str]  # of each query
     cohorts: Mapping[str, Sequence[str]]  # of each field, the value of each query
+    slices: tuple[Slice, ...] = ()  # where the tuned model loses most
+    curves: Curves | None = None  # what smaller vectors of the last model would cost
     stages: TwoStages | None = None  # where a reranker was measured too
     budgeted: Budgeted | None = None  # and within which times
 
@@ -92,7 +97,13 @@ def evaluate(
         for name in before.values
         if name in METRICS or name not in RETRIEVAL
     ]
-    measures.append(_uniformity(before, after))
+    measures += _shapes(before, after)
+    slices = () if after is None else find_slices(
+        after.values[_SEARCHED] - before.values[_SEARCHED], clusters, divided, seed=settings.seed
+    )  # fmt: skip
+    curves = None
+    if settings.curves:
+        curves = cost_curves((after or before).embedded, clusters, progress=progress)
     report = Report(
         dataset=dataset.digest,
         split=settings.split,
@@ -104,8 +115,10 @@ def evaluate(
         settings=asdict(settings),
         measures=tuple(measures),
         cohorts=tuple(cohorts),
+        slices=tuple(one.to_json() for one in slices),
+        curves=None if curves is None else curves.to_json(),
     )
-    return Evidence(report, before, after, task, clusters, divided)
+    return Evidence(report, before, after, task, clusters, divided, slices, curves)
 
 
 def with_reranker(
@@ -235,8 +248,7 @@ def _measure(
     values["margin_score"] = alike.margins
     values["positive_above_negative_score"] = alike.wins
     values["alignment_loss"] = np.bincount(queries.numpy(), weights=apart) / counts
-    spread = uniformity(embedded.documents, seed=settings.seed)
-    return Measured(embedded, found, values, alike, spread)
+    return Measured(embedded, found, values, alike, shape_of(embedded, seed=settings.seed))
 
 
 _SPANS = {"margin_score": (-2.0, 2.0), "alignment_loss": (0.0, 4.0)}
@@ -260,20 +272,17 @@ def _compare(
     return replace(found, field=field, value=value)
 
 
-def _uniformity(before: Measured, after: Measured | None) -> Measure:
-    """Return a measure of the whole space: of a single number there is no interval."""
-
-    def single(value: float) -> Estimate:
-        return Estimate(value, None, None, len(before.embedded.documents), 1)
-
-    if after is None:
-        return Measure(name="uniformity_loss", base=single(before.uniformity))
-    return Measure(
-        name="uniformity_loss",
-        base=single(before.uniformity),
-        tuned=single(after.uniformity),
-        difference=single(after.uniformity - before.uniformity),
-    )
+def _shapes(before: Measured, after: Measured | None) -> Iterator[Measure]:
+    """Yield the measures of the whole space: of a single number there is no interval."""
+    count = len(before.embedded.documents)
+    for name, was in before.shape.items():
+        base = Estimate(was, None, None, count, 1)
+        if after is None:
+            yield Measure(name=name, base=base)
+            continue
+        now = after.shape[name]
+        yield Measure(name=name, base=base, tuned=replace(base, mean=now),
+                      difference=replace(base, mean=now - was))  # fmt: skip
 
 
 def clusters_of(dataset: Dataset, task: Task) -> list[str]:

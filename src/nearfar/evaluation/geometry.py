@@ -43,6 +43,21 @@ class Hubness:
     k: int
 
 
+def shape_of(embedded: Embedded, *, seed: int = 0) -> dict[str, float]:
+    """Return what a space is like as a whole, by the names that a report has for it.
+
+    A space where all texts lie in one place has no directions to use: its isotropy is 0.
+    """
+    documents = embedded.documents
+    used = isotropy(documents).iso_score if float(documents.std(0).max()) > _ONE_PLACE else 0.0
+    return {
+        "uniformity_loss": uniformity(documents, seed=seed),
+        "isotropy_score": used,
+        "effective_rank_score": effective_rank(documents),
+        "hubness_loss": hubness(embedded.queries, documents).skewness,
+    }
+
+
 def alignment(queries: Float[Tensor, "P D"], answers: Float[Tensor, "P D"]) -> Floats:
     """Return the squared distance of each pair that belongs together, 0 to 4, down is good.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from nearfar.evaluation.intervals import Estimate, Floats, estimate
 
-DOWN_IS_GOOD = ("alignment_loss", "uniformity_loss")
+DOWN_IS_GOOD = ("alignment_loss", "uniformity_loss", "hubness_loss")
 NOTHING = "\u2013"  # a dash, where there is no number
 SHORT_NAMES = {  # for people; files keep the whole names
     "ndcg_at_10_score": "nDCG@10",
@@ -18,6 +18,9 @@ SHORT_NAMES = {  # for people; files keep the whole names
     "positive_above_negative_score": "P(pos>neg)",
     "alignment_loss": "alignment↓",
     "uniformity_loss": "uniformity↓",
+    "isotropy_score": "isotropy",
+    "effective_rank_score": "effective rank",
+    "hubness_loss": "hubness↓",
     "judged_at_10_score": "judged@10",
 }
 

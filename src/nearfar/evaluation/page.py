@@ -10,6 +10,8 @@ import jinja2
 
 from nearfar.data.dataset import Dataset
 from nearfar.evaluation import pictures
+from nearfar.evaluation.curve_pictures import curves_picture
+from nearfar.evaluation.curves import told_of_curves
 from nearfar.evaluation.evaluate import Evidence, Measured
 from nearfar.evaluation.measure import SHORT_NAMES, span
 from nearfar.evaluation.report import headline
@@ -73,6 +75,10 @@ def write_page(
         queries=len(evidence.task.queries),
         curves=pictures.training_curves(_read_log(log)),
         cohorts=pictures.cohort_bars(report.cohorts),
+        slices=[one for one in evidence.slices if one.verdict == "confirmed"],
+        searched=len(evidence.slices),
+        cost=curves_picture(evidence.curves),
+        cost_told=[] if evidence.curves is None else told_of_curves(evidence.curves),
         stages=[] if report.reranking is None else told_of_stages(report.reranking),
         stages_curve=pictures.candidates_curve(report.reranking),
         histograms=pictures.similarity_histograms(evidence),

@@ -27,6 +27,8 @@ class Report:
     settings: dict[str, Any]
     measures: tuple[Measure, ...]
     cohorts: tuple[Measure, ...]
+    slices: tuple[dict[str, Any], ...] = ()  # where the tuned model loses most, and how surely
+    curves: dict[str, Any] | None = None  # quality against dimension and precision, if measured
     reranking: Reranking | None = None  # None: only retrieval was measured
 
     def measure(self, name: str) -> Measure:
@@ -74,6 +76,7 @@ def read_report(folder: Path) -> Report:
             raise ValueError(f"its format is {found!r}, not {FORMAT}")
         for key in ("measures", "cohorts"):
             facts[key] = tuple(measure_from_json(row) for row in facts[key])
+        facts["slices"] = tuple(facts.get("slices", ()))
         facts["reranking"] = reranking_from_json(facts.get("reranking"))
         return Report(**facts)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

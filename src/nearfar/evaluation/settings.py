@@ -13,11 +13,13 @@ class Evaluation:
 
     split: Split = "test"
     depth: int = 100  # how many documents are ranked for a query; recall@100 needs 100
-    cohorts: tuple[str, ...] | None = None  # "query.x" or "document.x"; None: fields of few values
+    # Fields ("query.x", "document.x"), expressions, crossings, "fields", "derived"; None: fields.
+    cohorts: tuple[str, ...] | None = None
     dev_queries: int = 300  # of the dev split, for the checks during training
     dev_documents: int = 2_000  # answers of these queries first, then others by hash
     dev_candidates: int = 10  # of each dev query, that a reranker in training is checked on
     map_points: int = 500  # pairs shown on the map of the space
+    curves: bool = False  # whether smaller vectors are measured too: dimensions, precisions
     seed: int = 0
 
     def __post_init__(self) -> None:

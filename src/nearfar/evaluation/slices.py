@@ -7,9 +7,9 @@ Shapes: N queries, S slices of one search, M of them that are proposed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +52,11 @@ class Slice:
     def name(self) -> str:
         """Return what people call it, such as "query.language = de & document.kind = faq"."""
         return CROSS.join(f"{field} = {value}" for field, value in self.where)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it for a report, with its name, verdict and sentence."""
+        facts = asdict(self) | {"where": [list(pair) for pair in self.where]}
+        return {"name": self.name, "verdict": self.verdict, "sentence": self.sentence, **facts}
 
     @property
     def sentence(self) -> str:
