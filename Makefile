@@ -12,7 +12,7 @@ quickstart: $(VENV)/.main
 	$(BIN)/nearfar run recipes/python-docs.toml
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m slow

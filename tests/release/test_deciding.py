@@ -177,6 +177,13 @@ def test_a_waiver_counts_until_it_ends() -> None:
     assert "fits no rule" in other.sentences()[-1]
 
 
+def test_where_nothing_can_be_judged_nothing_passes() -> None:
+    assert judged(pair(800)[0], None).outcome == "INSUFFICIENT"
+    few = judged(*pair(12))
+    assert (few.outcome, few.findings) == ("INSUFFICIENT", ())
+    assert "12 queries" in few.sentences()[-1]
+
+
 def test_a_worn_test_set_is_told() -> None:
     verdict = decide(Policy(most_runs=3), *pair(800), today=TODAY, runs=4)
     assert "4 candidates have been through the gate" in verdict.notes[0]

@@ -184,7 +184,9 @@ def test_few_pairs_without_a_disagreement_promise_little(tmp_path: Path) -> None
 
 def applied(tmp_path: Path, queue: tuple[Item, ...], **more: Any) -> tuple[Applied, Any]:
     """The marks of m.jsonl in a new dataset, and its judgments by pair."""
-    data = dataset(tmp_path / "d") if not (tmp_path / "d").exists() else Dataset.open(tmp_path / "d")
+    data = (
+        dataset(tmp_path / "d") if not (tmp_path / "d").exists() else Dataset.open(tmp_path / "d")
+    )
     done = apply_marks(data, queue, [Journal(tmp_path / "m.jsonl")], tmp_path / "new",
                        queue="queue.jsonl", replace=True, **more)  # fmt: skip
     judged: dict[tuple[str, str], list[Judgment]] = {}

@@ -85,6 +85,8 @@ def test_results_of_other_queries_are_refused() -> None:
     with pytest.raises(DataMismatch, match="found none of 1, such as 'z'"):
         needs(Policy(), Divided(ids=("z",), labels={}), NOBODY,
               Differences(Policy(), (candidate, baseline), 0.3))  # fmt: skip
+    few = Differences(Policy(), pair(19), 0.25)
+    assert few.deviation(METRIC, ["q1"]) == (0.25, "assumed")
     with pytest.raises(DataMismatch, match="digest"):
         Differences(Policy(), (candidate, replace(baseline, dataset="other")), 0.3)
 
@@ -110,7 +112,7 @@ def test_a_cluster_that_is_labelled_comes_after_new_ones_and_nothing_is_drawn_in
     pool = Divided(ids=("a", "b"), labels={})
     for old, first in (("x", "b"), ("y", "a")):
         drawn = draw(pool, ["x", "y"], [need(ALL, 0, 2)], most=2, seen={old: 3})
-        assert [one.query_id for one in drawn][0] == first
+        assert drawn[0].query_id == first
     assert draw(pool, ["x", "y"], [need(ALL, 2, 2)], most=2) == []
     assert len(draw(pool, ["x", "y"], [need(ALL, 1, 2)], most=2)) == 1
     assert draw(NOBODY, [], [need(ALL, 0, 2)], most=2) == []

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,20 @@ def test_of_two_who_change_one_name_the_second_is_told(judged: Judged, registry:
     assert set(read_aliases(place, "tiny").named) == {"candidate", "production", "staging"}
     assert not place.create("models/tiny/aliases/00000003.json", b"mine")
     assert place.read("models/tiny/aliases/00000003.json") != b"mine"
+
+
+def test_many_who_change_names_at_once_lose_nothing(tmp_path: Path) -> None:
+    place = open_place(str(tmp_path))
+
+    def change(number: int) -> None:
+        one = Change(alias=f"a{number}", version="0" * 64, before=None, how="promote", by="", at="")
+        change_alias(place, "tiny", one)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(change, range(12)))
+    found = read_aliases(place, "tiny")
+    assert set(found.named) == {f"a{number}" for number in range(12)}
+    assert len(place.names("models/tiny/aliases")) == len(found.history) == 12
 
 
 def test_a_version_under_way_in_a_store_is_not_seen(judged: Judged, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from nearfar.release.listing import find, releases
 from nearfar.release.places import open_place
 from nearfar.release.policy import Policy, Waiver
 from nearfar.release.registry import Evidence, Sign, promote, release
+from nearfar.release.verdict import read_verdict, write_verdict
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,14 @@ def test_only_what_passed_is_released(judged: Judged, tmp_path: Path) -> None:
         put(Judged(judged.model, judged.space, Evidence(verdict=tmp_path / "few")), registry)
     assert no.value.exit_code == 4
     assert not (tmp_path / "registry").exists()
+
+
+def test_a_verdict_that_held_nothing_is_not_a_pass(judged: Judged, tmp_path: Path) -> None:
+    verdict = read_verdict(judged.evidence.verdict / "verdict.json")
+    write_verdict(replace(verdict, findings=()), tmp_path / "verdict.json")
+    empty = Judged(judged.model, judged.space, Evidence(verdict=tmp_path))
+    with pytest.raises(NotPassed, match="add a floor"):
+        put(empty, str(tmp_path / "registry"))
 
 
 def test_a_canary_is_a_canary_and_nothing_else(judged: Judged, tmp_path: Path) -> None:

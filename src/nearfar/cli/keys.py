@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 END = "\x04"  # what Ctrl-D sends, and what stands for the end of all input
 
@@ -82,7 +82,7 @@ else:
     class _Terminal:
         """Keys of a terminal that is read without waiting for the end of a line."""
 
-        def __init__(self, handle: int, before: list[object]) -> None:
+        def __init__(self, handle: int, before: list[Any]) -> None:
             import tty
 
             self._handle, self._before, self._waiting = handle, before, ""

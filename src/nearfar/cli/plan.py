@@ -39,8 +39,9 @@ def plan(
     queue: Annotated[
         Path | None, typer.Option(help="Where the pairs to label will lie, as JSONL.")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Where plan.json will lie. Default: beside the queue.")
+    facts: Annotated[
+        Path | None,
+        typer.Option("--json", help="Where plan.json will lie. Default: beside the queue."),
     ] = None,
     queries: Annotated[
         Path | None, typer.Option(help="A log of queries to draw from too, as JSONL.")
@@ -78,7 +79,7 @@ def plan(
     from nearfar.errors import BadSetting
     from nearfar.evaluation.embedded import Task
     from nearfar.evaluation.scores import read_scores
-    from nearfar.pipeline.gating import read_policy
+    from nearfar.pipeline.gating import read_policy, scores_in
     from nearfar.pipeline.systems import WORDS, opened, require_system
     from nearfar.release.logged import read_logged
     from nearfar.release.planning import Asked, Ranked, make_plan, write_plan
@@ -96,7 +97,7 @@ def plan(
     bar = Policy() if policy is None else read_policy(policy)
     results = None
     if candidate is not None and baseline is not None:
-        results = read_scores(_scores(candidate)), read_scores(_scores(baseline))
+        results = read_scores(scores_in(candidate)), read_scores(scores_in(baseline))
     data = Dataset.open(dataset)
     whats = list(dict.fromkeys(system or [WORDS]))
     for number, what in enumerate(whats, start=1):
@@ -120,7 +121,7 @@ def plan(
               "--by NAME`.")  # fmt: skip
     if queue is not None and not made.items:
         print("queue: not written, since nothing was drawn.")
-    if where := out or (queue.parent / "plan.json" if queue is not None else None):
+    if where := facts or (queue.parent / "plan.json" if queue is not None else None):
         write_plan(made, where)
         print(f"plan: {where}")
 
@@ -161,9 +162,3 @@ def show_plan(made: "Plan") -> None:
 
 
 _MARKS = {"measured": "", "of all queries": " †", "assumed": " *"}
-
-
-def _scores(folder: Path) -> Path:
-    """Return where the scores stand: here, or in the report that was named."""
-    inner = folder / "scores"
-    return inner if inner.is_dir() and not (folder / "scores.json").exists() else folder

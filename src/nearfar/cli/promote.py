@@ -13,7 +13,7 @@ def promote(
     version: Annotated[
         str, typer.Argument(help="An alias, or the first 8 or more digits of a version.")
     ],
-    to: Annotated[str, typer.Option(help="The alias that shall mean it.")] = "production",
+    alias: Annotated[str, typer.Option(help="The alias that shall mean it.")] = "production",
     dataset: TestSet = None,
     why: Why = "",
     by: By = None,
@@ -26,5 +26,5 @@ def promote(
     from nearfar.release.registry import promote as promote_it
 
     with refused():
-        done = promote_it(registry, name, version, to=to, sign=sign(by, why), dataset=dataset)
-    show(done, name, to)
+        done = promote_it(registry, name, version, to=alias, sign=sign(by, why), dataset=dataset)
+    show(done, name, alias)

@@ -73,7 +73,10 @@ def _mean(release: "Release") -> str:
 
 
 def _show_history(aliases: "Aliases") -> None:
+    from nearfar.release.markdown import line
+
     for one in aliases.history:
         was = f" (was {one.before[:12]})" if one.before else ""
         why = f": {one.why}" if one.why else ""
-        print(f"  {one.at}  {one.alias} is {one.version[:12]}{was}, {one.how} by {one.by}{why}")
+        said = f"{one.alias} is {one.version[:12]}{was}, {one.how} by {one.by}{why}"
+        print(f"  {one.at}  {line(said)}")

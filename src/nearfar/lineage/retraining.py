@@ -50,8 +50,8 @@ def _command(workspace: Workspace, learned: Learned) -> str:
     taught = datasets[0].folder if datasets and datasets[0] is not None else Path("DATASET")
     began = str(model.facts.get("base_space", ""))
     base = workspace.model(began, moved=True) or workspace.reranker(began)
-    words = ["nearfar", "train", str(taught), str(model.folder.parent), "--model",
-             (str(model.facts.get("base") or "BASE")) if base is None else str(base.folder)]  # fmt: skip
+    named = str(model.facts.get("base") or "BASE") if base is None else str(base.folder)
+    words = ["nearfar", "train", str(taught), str(model.folder.parent), "--model", named]
     words += ["--cross-encoder"] if "reranker" in model.facts else []
     for change in _changes(model):
         words += ["--set", change]

@@ -87,8 +87,8 @@ def gate(
     if ledger is None and folder is not None:
         ledger = folder / LEDGER
     try:
-        candidate = read_scores(_within(compared.candidate))
-        baseline = read_scores(_within(compared.baseline)) if compared.baseline else None
+        candidate = read_scores(scores_in(compared.candidate))
+        baseline = read_scores(scores_in(compared.baseline)) if compared.baseline else None
         require_space(candidate, compared.space)
         _require_unseen(candidate, compared)
         runs = 1
@@ -138,7 +138,7 @@ def _require_unseen(candidate: Scores, compared: Compared) -> None:
             )
 
 
-def _within(folder: Path) -> Path:
+def scores_in(folder: Path) -> Path:
     """Return where the scores stand: here, or in the report that was named."""
     inner = folder / "scores"
     return inner if inner.is_dir() and not (folder / "scores.json").exists() else folder

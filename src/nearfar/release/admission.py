@@ -10,7 +10,7 @@ from nearfar.evaluation.report import Report
 from nearfar.fingerprint import fingerprint
 from nearfar.model.space import EmbeddingSpace
 from nearfar.release.policy import Waiver
-from nearfar.release.verdict import Verdict
+from nearfar.release.verdict import EXIT_CODES, Verdict
 from nearfar.release.waiving import words_for
 
 CANARY = "canary"  # the only alias of a candidate whose evidence was not enough
@@ -50,7 +50,7 @@ def as_of(verdict: Verdict, today: dt.date) -> Verdict:
 
 
 def require_passed(verdict: Verdict, alias: str, today: dt.date) -> None:
-    """Refuse a candidate that has not passed, waivers counted as they stand today.
+    """Refuse a candidate that has not passed, or was held against nothing; waivers as of today.
 
     Where the policy lets a candidate without enough evidence to a part of the traffic, it may
     have the alias `canary`, and no other.
@@ -59,6 +59,13 @@ def require_passed(verdict: Verdict, alias: str, today: dt.date) -> None:
         NotPassed: with the exit code of the gate.
         BadFile: the verdict was changed by hand.
     """
+    if not verdict.findings:
+        raise NotPassed(
+            f"Expected a verdict that held {verdict.candidate.system} against something, found "
+            "one without a single rule: a policy of changes says nothing where there is no "
+            "baseline. Name one with `nearfar gate --baseline`, or add a floor to the policy.",
+            EXIT_CODES["INSUFFICIENT"],
+        )
     now = as_of(verdict, today)
     if now.outcome == "PASS" or (now.action == CANARY and alias == CANARY):
         return

@@ -81,7 +81,8 @@ def apply_marks(
     item_of = {item.pair: item for item in items}
     _require_queued(verdicts, item_of, journals)
     homes = Homes(dataset)
-    there = {query.id: query for query in dataset.queries()}
+    asked = {item.query_id for item in items}
+    there = {query.id: query for query in dataset.queries() if query.id in asked}
     made_with = {one.path.name: file_sha256(one.path) for one in journals}
     parent = {
         "kind": "dataset",

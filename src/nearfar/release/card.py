@@ -156,7 +156,7 @@ def _body(about: About, shown: Shown) -> Iterator[str]:
     yield from _code_block("python", (
         "from nearfar.model.text import TextEncoder\n"
         "from nearfar.vectors.similarity import cosine\n\n"
-        f"encoder = TextEncoder.load({about.name!r})\n"
+        f'encoder = TextEncoder.load("{about.name}")\n'
         'queries = encoder.encode(["how do I open it?"], "query")\n'
         'documents = encoder.encode(["Turn the key."], "document")\n'
         "print(cosine(queries, documents))"
@@ -165,7 +165,7 @@ def _body(about: About, shown: Shown) -> Iterator[str]:
     yield ""
     yield from _code_block("python", (
         "from sentence_transformers import SentenceTransformer\n\n"
-        f"model = SentenceTransformer({about.name!r})\n"
+        f'model = SentenceTransformer("{about.name}")\n'
         'queries = model.encode_query(["how do I open it?"])\n'
         'documents = model.encode_document(["Turn the key."])\n'
         "print(model.similarity(queries, documents))"

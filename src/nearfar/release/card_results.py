@@ -102,8 +102,6 @@ def limits(report: Report | None, verdict: Verdict, space: EmbeddingSpace) -> It
             f"- {verdict.runs:,} candidates have been held against this test set: the best of "
             "several looks better than it is."
         )
-    for note in verdict.notes:
-        yield f"- {plain(note)}"
 
 
 def _cells(one: Measure, side: Side) -> list[str]:

@@ -4,9 +4,8 @@ Shapes: U queries that could be labelled.
 """
 
 import hashlib
-import heapq
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +16,8 @@ from nearfar.release.policy import ALL
 
 Ints = npt.NDArray[np.int64]
 
+_NEVER = np.iinfo(np.int64).max  # the turn of what is used up
+
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
@@ -24,6 +25,15 @@ class Drawn:
 
     query_id: str
     cohort: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Stratum:
+    """Queries with the same values of all fields, in the order in which they are drawn."""
+
+    cohorts: tuple[str, ...]
+    rows: Ints
+    turns: Ints  # how many of its cluster come before each
 
 
 def draw(
@@ -50,34 +60,34 @@ def draw(
         seen: of a cluster, how many of its queries are labelled already.
         seed: of the hash; more queries or another budget do not move those drawn before.
     """
-    lacking: dict[str, int] = {}
-    wanted: dict[str, int] = {}
-    for need in needs:
-        if need.missing >= lacking.get(need.cohort, 0):
-            lacking[need.cohort], wanted[need.cohort] = need.missing, need.needed
     strata = _strata(pool, clusters, seen or {}, seed)
-    heap = []
-    for number, (names, rows, turns) in enumerate(strata):
-        heap.append((turns[0], -_need(names, lacking, wanted), number, 0))
-        assert len(rows), "a stratum has queries"
-    heapq.heapify(heap)
+    if not strata:
+        return []
+    cohorts = list(dict.fromkeys(need.cohort for need in needs))
+    lacking, needed = np.zeros(len(cohorts) + 1), np.ones(len(cohorts) + 1)
+    for need in needs:
+        if need.missing > lacking[at := cohorts.index(need.cohort)]:
+            lacking[at], needed[at] = need.missing, need.needed
+    place_of = {name: place for place, name in enumerate(cohorts)}  # what nobody needs: the last
+    members = np.array(
+        [[place_of.get(name, len(cohorts)) for name in one.cohorts] for one in strata]
+    )
+    taken = np.zeros(len(strata), dtype=np.int64)
+    turns = np.array([one.turns[0] for one in strata])
     drawn: list[Drawn] = []
-    while heap and len(drawn) < most:
-        turn, before, number, place = heapq.heappop(heap)
-        names, rows, turns = strata[number]
-        now = -_need(names, lacking, wanted)
-        if now == 0:
-            continue  # and it stays so: nothing ever lacks more
-        if now != before:  # others have given to its cohorts since
-            heapq.heappush(heap, (turn, now, number, place))
-            continue
-        lacks = [name for name in names if lacking.get(name, 0) > 0]
-        cohort = max(lacks, key=lambda name: (lacking[name] / wanted[name], name))
-        drawn.append(Drawn(pool.ids[rows[place]], cohort))
-        for name in lacks:
-            lacking[name] -= 1
-        if place + 1 < len(rows):
-            heapq.heappush(heap, (turns[place + 1], now, number, place + 1))
+    while len(drawn) < most:
+        share = lacking / needed
+        worth = np.where(turns < _NEVER, share[members].sum(1), 0.0)
+        if not (worth > 0).any():
+            break
+        first = turns == turns[worth > 0].min()
+        at = int(np.where(first, worth, 0.0).argmax())
+        one, own = strata[at], members[at]
+        neediest = own[int(share[own].argmax())]
+        drawn.append(Drawn(pool.ids[one.rows[taken[at]]], cohorts[neediest]))
+        lacking[own] = np.maximum(lacking[own] - 1, 0)
+        taken[at] += 1
+        turns[at] = one.turns[taken[at]] if taken[at] < len(one.rows) else _NEVER
     return drawn
 
 
@@ -124,22 +134,21 @@ def dealt(
 
 def _strata(
     pool: Divided, clusters: Sequence[str], seen: Mapping[str, int], seed: int
-) -> list[tuple[list[str], Ints, Ints]]:
-    """Return of each stratum its cohorts, its rows in order, and whose turn each is."""
+) -> list[_Stratum]:
     if not pool.ids:
         return []
     hashes = np.array([_hash(seed, "query", id_) for id_ in pool.ids], dtype=np.uint64)
     turns = _turns(hashes, clusters, seen)
     rows_of: dict[tuple[str, ...], list[int]] = {}
-    for row, values in enumerate(zip(*pool.labels.values(), strict=True) if pool.labels
-                                 else ((),) * len(pool.ids)):  # fmt: skip
-        rows_of.setdefault(values, []).append(row)
+    columns = list(pool.labels.values())
+    for row in range(len(pool.ids)):
+        rows_of.setdefault(tuple(column[row] for column in columns), []).append(row)
     found = []
     for values in sorted(rows_of):
         rows = np.array(rows_of[values], dtype=np.int64)
         rows = rows[np.lexsort((hashes[rows], turns[rows]))]
         names = [named(field, value) for field, value in zip(pool.labels, values, strict=True)]
-        found.append(([ALL, *names], rows, turns[rows]))
+        found.append(_Stratum((ALL, *names), rows, turns[rows]))
     return found
 
 
@@ -155,11 +164,6 @@ def _turns(
     before = np.array([seen.get(str(name), 0) for name in found], dtype=np.int64)
     turns += before[members]
     return turns
-
-
-def _need(names: Iterator[str] | list[str], lacking: Mapping[str, int],
-          wanted: Mapping[str, int]) -> float:  # fmt: skip
-    return sum(lacking[name] / wanted[name] for name in names if lacking.get(name, 0) > 0)
 
 
 def _hash(seed: int, *words: str) -> int:

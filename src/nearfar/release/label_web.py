@@ -26,6 +26,7 @@ TOKEN = "X-Nearfar-Token"
 _OURS = {"127.0.0.1", "localhost", "[::1]"}
 _MOST_BYTES = 64 << 10  # of what a page sends
 _MOST_NOTE = 2_000  # characters
+_SECONDS = 30  # who stops in the middle of a request does not keep a thread longer
 _POLICY = (
     "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -114,7 +115,9 @@ def serve(sheet: Sheet, port: int) -> ThreadingHTTPServer:
     Raises:
         BadSetting: the port is taken, or may not be used.
     """
-    handler = type("_Bound", (_Handler,), {"sheet": sheet})
+    of_session = {"sheet": sheet, "timeout": _SECONDS, "server_version": "nearfar",
+                  "sys_version": ""}  # fmt: skip
+    handler = type("_Bound", (_Handler,), of_session)
     try:
         return ThreadingHTTPServer((HOST, port), handler)
     except (OSError, OverflowError) as error:
@@ -132,9 +135,6 @@ class _Handler(BaseHTTPRequestHandler):
     """One request."""
 
     sheet: Sheet
-    server_version = "nearfar"
-    sys_version = ""
-    timeout = 30  # seconds: who stops in the middle of a request does not keep a thread
 
     def do_GET(self) -> None:
         """Answer with the page, or with what it shows."""

@@ -3,7 +3,7 @@
 Shapes: Q queries, G grades; a table (G, G) counts how often two grades stand beside each other.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -124,7 +124,7 @@ def ordinal_alpha(table: Floats) -> float | None:
     return 1 - float((table * gaps).sum()) / chance
 
 
-def _tables(said: dict[Pair, tuple[int, ...]], grades: int, *, ordered: bool) -> Floats:
+def _tables(said: Mapping[Pair, tuple[int, ...]], grades: int, *, ordered: bool) -> Floats:
     """Return of each query how often grades stand beside each other, (Q, G, G).
 
     Both ways round, and each pair weighing as many marks as it has, if `ordered`.

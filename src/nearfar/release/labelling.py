@@ -63,7 +63,7 @@ class Labeller:
                     "--marks."
                 )
         if settles:
-            wanted = disagreements((journal, *others)).keys()
+            wanted = set(disagreements((journal, *others)))
             wanted -= {pair for pair, mark in settled((journal, *others)).items()
                        if mark.line.by != by}  # fmt: skip
             mine = [item for item in items if item.pair in wanted]

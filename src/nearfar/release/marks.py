@@ -18,6 +18,9 @@ from nearfar.release.queue import Pair
 
 Did = Literal["mark", "skip", "undo"]
 
+# On Windows a file is opened as text unless told otherwise, and its ends of lines are changed.
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+
 SCALES: Mapping[str, int] = {"0-3": 3, "yes-no": 1}  # the highest grade; 0 is no answer
 
 
@@ -67,6 +70,9 @@ class Journal:
         if path.is_dir():
             raise BadFile(f"{path}: expected a journal of marks, found a folder. Name a file.")
         self.refresh()
+        if path.exists() and path.stat().st_size > self._end:
+            with self.writing():  # waits for who may be writing, then mends the last line
+                pass
 
     def refresh(self) -> None:
         """Read the lines that came since."""
@@ -93,7 +99,7 @@ class Journal:
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._mutex:
-            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            handle = os.open(self.path, _FLAGS, 0o666)
             try:
                 _wait_for(handle)
                 self.refresh()

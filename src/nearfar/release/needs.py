@@ -89,8 +89,11 @@ class Differences:
             )
 
     def deviation(self, metric: str, ids: Sequence[str]) -> tuple[float, Known]:
-        """Return the deviation among some queries; of too few, that among all."""
-        if metric not in self._found:
+        """Return the deviation among some queries; of too few, that among all.
+
+        Where all are too few it is assumed: ten queries without a difference promise nothing.
+        """
+        if metric not in self._found or len(self._clusters) < self._fewest:
             return self._assumed, "assumed"
         rows = np.array([self._row_of[i] for i in ids if i in self._row_of], dtype=np.int64)
         if len(rows) >= self._fewest and len(np.unique(self._clusters[rows])) > 1:

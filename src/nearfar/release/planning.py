@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from nearfar.data.dataset import Dataset
@@ -190,7 +190,7 @@ def _pool(
     pool: dict[str, Query] = {}
     texts: set[str] = set()
     elsewhere = 0
-    for query in (*dataset.queries(), *logged):
+    for query in chain(dataset.queries(), logged):
         text = " ".join(query.content.casefold().split())
         if homes.judged(query.id) or homes.twin(query) or query.id in pool or text in texts:
             continue
@@ -242,7 +242,7 @@ def _items(
     for query, cohort in drawn:
         documents = [one for one in pooled(rankings, query.id, asked.depth) if one in row_of]
         without += not documents
-        if items and len(items) + len(documents) > most:
+        if len(items) + len(documents) > most:
             break  # a query of which only some documents are marked says little
         new = query.id not in there
         items += [

@@ -28,7 +28,6 @@ class Release:
     outcome: str  # of the verdict, on the day it was released
     files: Mapping[str, str]  # path within, to SHA-256
     measures: Mapping[str, Mapping[str, Any]]  # metric to mean, low, high and n
-    judged_at: str
     at: str = ""  # when it was released for the first time; no part of its name
 
     @property

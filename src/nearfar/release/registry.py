@@ -125,7 +125,7 @@ def release(
         new = Release(
             name=about.name, space=space.fingerprint, dataset=verdict.dataset,
             split=verdict.split, policy=verdict.policy_digest, outcome=verdict.outcome,
-            files=digests(part), measures=_measures(report, verdict), judged_at=verdict.at,
+            files=digests(part), measures=_measures(report, verdict),
             at=sign.time.isoformat(timespec="seconds"),
         )  # fmt: skip
         write_release(new, part / FILE)

@@ -67,7 +67,7 @@ def require_mlflow() -> None:
     if importlib.util.find_spec("mlflow") is None:
         raise BadSetting(
             "Expected the library mlflow for --mlflow, found none. Install it with "
-            "`pip install mlflow-skinny`."
+            "`pip install mlflow`."
         )
 
 

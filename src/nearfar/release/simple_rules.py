@@ -75,5 +75,6 @@ def judged_enough(policy: Policy, candidate: Scores, baseline: Scores | None) ->
         candidate=found, difference=found - was, bar=-policy.judged_drop,
         sentence=f"Of the candidate's first 10 documents {100 * found:.1f} % are judged, of the "
         f"baseline's {100 * was:.1f} %: what nobody judged counts as wrong, so the comparison "
-        "leans. Label these pairs first (`nearfar label`).",
+        "leans. Draw these pairs with `nearfar plan --candidate ... --baseline ... --queue FILE`, "
+        "and mark them with `nearfar label`.",
     )  # fmt: skip

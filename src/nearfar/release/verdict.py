@@ -66,7 +66,9 @@ class Verdict:
 
     @property
     def outcome(self) -> Outcome:
-        """The worst of what counts: a regression, else evidence that is missing."""
+        """The worst of what counts: a regression, else evidence that is missing, or is none."""
+        if not self.findings:
+            return "INSUFFICIENT"
         counted = {found.outcome for found in self.findings if not found.waived}
         return next((one for one in ("REGRESSION", "INSUFFICIENT") if one in counted), "PASS")
 
