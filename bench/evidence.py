@@ -3,9 +3,9 @@
     python bench/evidence.py runs [--queries 10000] [--hits 1000] [--cohorts 20] [--quick]
 
 The run and the judgments are drawn by a seed: graded answers at any place, documents that nobody
-judged, and documents of equal scores. The gate holds it against a baseline whose values differ from it by
-noise, and which is made while the clock stands still. What is measured runs in a process of its
-own, so that its peak memory is its own. Figures land in bench/results/evidence.json.
+judged, and documents of equal scores. The gate holds it against a baseline whose values differ
+by noise; it is made while the clock stands still. What is measured runs in a process of its own,
+so that its peak memory is its own. Figures land in bench/results/evidence.json.
 """
 
 import argparse
