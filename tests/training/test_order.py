@@ -78,9 +78,9 @@ def test_what_a_pass_left_out_comes_in_another() -> None:
 def test_a_far_step_costs_no_more_than_the_first(store: TokenStore) -> None:
     settings = Training(pairs_per_step=6, epochs=1e9)
     far = 6 * 10**6 + 5  # to walk there would take minutes
-    began = time.perf_counter()
+    began = time.process_time()
     alone = Batches(store, settings)[far]
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
     walked = Batches(store, settings)
     for step in (0, 7, far - 1):
         walked[step]

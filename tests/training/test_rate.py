@@ -124,9 +124,9 @@ def test_the_rate_is_that_of_the_best_run(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.usefixtures("_nothing_measured")
 def test_it_is_measured_once_for_a_type_a_device_and_a_number_of_threads() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     first = matrix_rate(torch.float32, torch.device("cpu"))
-    assert time.perf_counter() - began < 5  # 0.2 seconds where nobody else works
+    assert time.process_time() - began < 5  # 0.2 seconds where nobody else works
     assert 1e8 < first < 1e15
     assert matrix_rate(torch.float32, "cpu") == first
     assert rate._measured.cache_info().misses == 1
