@@ -9,6 +9,7 @@ from doubles import LetterEncoder
 from embedding_server import VectorServer, vectors_served
 
 from nearfar.errors import BadSetting
+from nearfar.evaluation.served import ServedEncoder
 from nearfar.llm.embedding import MOST_TOKENS, EmbeddingClient, batches_of
 from nearfar.llm.endpoints import open_endpoint
 from nearfar.llm.messages import NoAnswer
@@ -82,6 +83,19 @@ def test_a_vector_that_is_no_number_is_refused() -> None:
 def test_a_server_may_be_silent_on_tokens() -> None:
     with client(VectorServer(says_usage=False)) as asking:
         assert asking.embed(TEXTS).tokens is None
+
+
+def test_tokens_that_a_server_counts_in_part_are_not_counted() -> None:
+    server = VectorServer()
+    with client(server, concurrency=1) as asking:
+        asking.most_texts = 2
+        encoder = ServedEncoder(asking)
+        encoder.encode(TEXTS, "query")
+        assert encoder.count(TEXTS, "query") == sum(len(text.split()) for text in TEXTS)
+        server.silent = lambda number: number == 4
+        encoder.encode(TEXTS, "query")
+        assert len(server.asked) == 6
+        assert encoder.count(TEXTS, "query") == 0
 
 
 def test_no_request_holds_more_than_is_allowed() -> None:

@@ -172,10 +172,11 @@ def test_what_a_run_lacks_counts_nothing_and_is_told(dataset: Dataset, tmp_path:
     found, _ = measured(tmp_path, dataset, systems={"r": f"run:{tmp_path / 'r.trec'}"})
     values = read_scores(tmp_path / "systems" / "r").values["mrr_at_10_score"]
     assert values.tolist() == [0.5] + [0.0] * (len(task.queries) - 1)
-    missing, strange = found.notes
+    missing, strange, unknown = found.notes
     assert f"nothing for {len(task.queries) - 1} of {len(task.queries)}" in missing
     assert repr(second) in missing
     assert "'nobody'" in strange
+    assert "1 documents that the dataset does not have, such as 'stranger'" in unknown
 
 
 def test_nothing_is_measured_twice_unless_it_changed(
@@ -237,6 +238,9 @@ def test_a_price_is_written_and_taken_back(
     server.says_usage = False
     with pytest.raises(BadSetting, match="does not say how many tokens"):
         measured(tmp_path, dataset, systems=what, prices={"s": 2.0}, again=True)
+    asked = len(server.asked)
+    measured(tmp_path, dataset, systems=what)
+    assert len(server.asked) == asked  # what was paid for is kept
     priced = with_price({"tokens_per_query": 10.0}, 0.5)
     assert priced["usd_per_1000_queries"] == pytest.approx(10 * 1_000 * 0.5 / 1e6)
     assert "usd_per_1000_documents" not in priced
@@ -260,6 +264,9 @@ def test_a_folder_of_something_else_is_left_alone(dataset: Dataset, tmp_path: Pa
         ({"systems": {"a": "run:none.trec"}}, "none.trec is no file"),
         ({"systems": {"a": "http://localhost:1/v1"}}, "expected the model after a '#'"),
         ({"systems": {"a": "http://:1/v1#m"}}, "an address such as"),
+        ({"systems": {"a": "http://[1/v1#m"}}, "an address such as"),
+        ({"systems": {"a": "http://me:secret@h/v1#m"}}, "--system a: expected an address without"),
+        ({"systems": {"a": "https://h/v1?key=secret"}}, "--system a: expected an address without"),
         ({"systems": {"a": "bm25"}, "reference": "b"}, "--reference must be the name of a system"),
         ({"systems": {"a": "m"}, "prices": {"b": 1.0}}, "--price must be the name of a system"),
         ({"systems": {"a": "m"}, "prices": {"a": float("nan")}}, "--price of a must be 0 or more"),

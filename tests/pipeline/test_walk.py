@@ -171,3 +171,23 @@ def test_the_second_round_mines_with_the_model_of_the_first(home: Path) -> None:
     assert again.model == finished.model
     assert all("done already" in sentence for sentence in later if sentence.startswith("train"))
     assert any("A negative scores" in sentence for sentence in said)
+
+
+def test_what_passes_its_policy_is_indexed_and_what_does_not_is_not(
+    finished: Finished, home: Path
+) -> None:
+    """The stages are done already: only the gate is new."""
+    change = "policy.changes=[{metric='ndcg_at_10_score', margin=1.5}]"
+    passed, _ = walked(home, read_recipe(home / "tiny.toml", [change]))
+    assert passed.verdict is not None
+    assert (passed.verdict.outcome, passed.index) == ("PASS", finished.index)
+    assert (passed.home / "index").exists()
+    floor = "policy.floors=[{metric='ndcg_at_10_score', at_least=0.999}]"
+    blocked, said = walked(home, read_recipe(home / "tiny.toml", [change, floor]))
+    assert blocked.verdict is not None
+    assert blocked.verdict.outcome != "PASS"
+    assert blocked.index is None
+    assert not (blocked.home / "index").exists()
+    assert any("must reach 0.999" in sentence for sentence in said)
+    assert (blocked.home / "gate/verdict.html").exists()
+    assert walked(home, read_recipe(home / "tiny.toml"))[0].verdict is None

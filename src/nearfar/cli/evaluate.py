@@ -54,6 +54,13 @@ def evaluate(
             "Default: retrieval."
         ),
     ] = None,
+    trained_on: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A dataset the model has learned from, for the cohort "
+            "derived.new_since_training; repeatable."
+        ),
+    ] = None,
     max_tokens: MaxTokens = None,
 ) -> None:
     """Rank every document for each query of a split; write report.json and report.html."""
@@ -61,6 +68,7 @@ def evaluate(
     from nearfar.cli.tasks_report import show_tasks
     from nearfar.data.dataset import Dataset
     from nearfar.errors import BadSetting, require
+    from nearfar.evaluation.derived import trained_texts
     from nearfar.model.rerankers import load_reranker
     from nearfar.model.text import TextEncoder, TextSettings
     from nearfar.pipeline.evaluating import CANDIDATES, SecondStage, evaluate_into
@@ -82,6 +90,7 @@ def evaluate(
     require_tasks(data, chosen.split, tasks)  # before any model is loaded
     if rerank is not None and RETRIEVAL not in tasks:
         raise BadSetting("--rerank is for retrieval. Add --task retrieval.")
+    learned = [trained_texts(Dataset.open(one)) for one in trained_on or ()]
     text = TextSettings(max_tokens=max_tokens)
     measured = TextEncoder.load(model, text)
     base = TextEncoder.load(against, text) if against else None
@@ -99,7 +108,7 @@ def evaluate(
         with bars() as progress:
             report = evaluate_into(
                 folder, data, models, chosen, names=(against or model, model), second=second,
-                progress=progress,
+                trained=frozenset().union(*learned) if learned else None, progress=progress,
             )  # fmt: skip
         show_table(report)
         if report.reranking is not None:

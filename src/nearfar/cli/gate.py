@@ -1,6 +1,7 @@
 """`nearfar gate`: may this candidate be released?"""
 
 import os
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,9 +50,14 @@ def gate(
         trained_on=trained_on or (),
     )  # fmt: skip
     verdict = judge(policy, compared, folder, ledger=ledger)
+    on_github = os.environ.get("GITHUB_ACTIONS") == "true"
+    token = secrets.token_hex(16)
+    if on_github:  # a name within the data is no command, wherever its line breaks
+        print(f"::stop-commands::{token}", flush=True)
     show_verdict(verdict)
     print(f"verdict: {folder / 'verdict.html'}")
-    if os.environ.get("GITHUB_ACTIONS") == "true":
+    if on_github:
+        print(f"::{token}::")
         for line in annotations(verdict):
             print(line)
         if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
@@ -67,6 +73,7 @@ def show_verdict(verdict: "Verdict") -> None:
     from rich.table import Table
 
     from nearfar.evaluation.measure import NOTHING, SHORT_NAMES
+    from nearfar.release.markdown import line
 
     colours = {"PASS": "green", "REGRESSION": "red", "INSUFFICIENT": "yellow"}
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
@@ -78,7 +85,7 @@ def show_verdict(verdict: "Verdict") -> None:
     for one in verdict.findings:
         cells = (
             SHORT_NAMES.get(one.rule, one.rule),
-            one.cohort,
+            line(one.cohort),
             NOTHING if one.queries is None else f"{one.queries:,}",
             NOTHING if one.candidate is None else f"{one.candidate:.3f}",
             *(NOTHING if number is None else f"{number:+.3f}"
@@ -92,4 +99,4 @@ def show_verdict(verdict: "Verdict") -> None:
     first, *rest = verdict.sentences()
     console.print(f"[{colours[verdict.outcome]}]{escape(first)}[/]", highlight=False)
     for sentence in rest:
-        console.print(f"  {sentence}", highlight=False, markup=False)
+        console.print(f"  {line(sentence)}", highlight=False, markup=False)

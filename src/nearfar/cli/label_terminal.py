@@ -58,6 +58,7 @@ def _show(
     opened: bool, message: str, note: str,
 ) -> None:  # fmt: skip
     from nearfar.release.marks import SCALES
+    from nearfar.release.texts import harmless
 
     shown = texts.shown(item)
     if console.is_terminal:
@@ -65,7 +66,7 @@ def _show(
     console.print(Rule(Text(_progress(labeller.standing()), style="dim"), align="left"))
     console.print(Text(shown.query, style="bold"))
     if item.why:
-        console.print(Text(item.why, style="dim"))
+        console.print(Text(harmless(item.why), style="dim"))
     console.print()
     document = Text()
     for words, hit in shown.parts if opened else shown.folded:

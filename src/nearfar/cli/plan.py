@@ -133,6 +133,7 @@ def show_plan(made: "Plan") -> None:
     from rich.table import Table
 
     from nearfar.evaluation.measure import NOTHING, SHORT_NAMES
+    from nearfar.release.markdown import line
 
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("cohort", overflow="fold")
@@ -141,7 +142,7 @@ def show_plan(made: "Plan") -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for need in made.needs:
         table.add_row(
-            escape(need.cohort),
+            escape(line(need.cohort)),
             escape(SHORT_NAMES.get(need.metric, need.metric)),
             f"{need.labelled:,}",
             f"{need.deviation:.2f}{_MARKS[need.known]}",
@@ -158,7 +159,7 @@ def show_plan(made: "Plan") -> None:
         console.print(f"deviation: {', '.join(legend)}", markup=False, highlight=False)
     console.print()
     for sentence in made.sentences():
-        console.print(sentence, markup=False, highlight=False)
+        console.print(line(sentence), markup=False, highlight=False)
 
 
 _MARKS = {"measured": "", "of all queries": " †", "assumed": " *"}

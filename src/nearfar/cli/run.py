@@ -14,7 +14,10 @@ def run(
         typer.Option("--set", help="A setting instead of the recipe's, such as training.seed=1."),
     ] = None,
 ) -> None:
-    """Import, check, mine, train, evaluate, index and search, as the recipe says."""
+    """Import, check, mine, train, evaluate, gate, index and search, as the recipe says.
+
+    Exit code 3 or 4: the model did not pass the recipe's [policy], and got no index.
+    """
     from nearfar.cli.evaluate import show_table
     from nearfar.cli.language_model import endpoint
     from nearfar.cli.search import show
@@ -33,5 +36,9 @@ def run(
     show_table(read_report(found.report))
     print(f"report: {found.home / 'report.html'}")
     print(f"model:  {found.home / 'model'}")
+    if found.verdict is not None:
+        print(f"gate:   {found.home / 'gate' / 'verdict.html'}")
+        if found.verdict.exit_code:
+            raise typer.Exit(found.verdict.exit_code)
     print(f"index:  {found.home / 'index'}")
     print(f'ask:    nearfar search "..." --index {found.home}/index --model {found.home}/model')

@@ -139,17 +139,20 @@ def compare_into(
 
 
 def _priced(costs: Mapping[str, float], asked: Asked, name: str) -> Mapping[str, float]:
-    """Return the costs at the price of today, if there is one."""
+    """Return the costs at the price of today, if there is one and tokens were counted."""
     price = asked.prices.get(name)
     own = {key: cost for key, cost in costs.items() if not key.startswith("usd_")}
-    if price is None:
-        return own
-    if "tokens_per_query" not in own:
+    return own if price is None or "tokens_per_query" not in own else with_price(own, price)
+
+
+def _require_tokens(costs: Mapping[str, float], asked: Asked, name: str) -> None:
+    """Raise BadSetting where there is a price, and nothing that could be paid for."""
+    price = asked.prices.get(name)
+    if price is not None and "tokens_per_query" not in costs:
         raise BadSetting(
             f"--price {name}={price:g}: its server does not say how many tokens it read, so they "
-            "cannot be paid for. Leave its price out."
+            "cannot be paid for. Leave its price out; what was measured is kept."
         )
-    return with_price(own, price)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +207,8 @@ class _Work:
         with whole_file(place / _FACTS) as part:
             text = json.dumps(facts, indent=1, ensure_ascii=False)
             part.write_text(text + "\n", encoding="utf-8")
+        # Only now: what a server was asked may have been paid for.
+        _require_tokens(scores.costs, self.asked, system.name)
         return scores
 
     def _key(self, system: System) -> str:

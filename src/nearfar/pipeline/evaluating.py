@@ -1,6 +1,8 @@
 """What the walk and the commands ask of the evaluation room."""
 
+import shutil
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -80,6 +82,7 @@ def evaluate_into(
     second: SecondStage | None = None,
     log: Path | None = None,
     model: Path | None = None,
+    trained: AbstractSet[str] | None = None,
     progress: Progress = silent,
 ) -> Report:
     """Measure a base and, if there is one, what was made of it; write report and page.
@@ -93,9 +96,10 @@ def evaluate_into(
         second: what reads the candidates of the last model, measured on the same queries.
         log: log.jsonl of the training, for its curves.
         model: the folder of what was made, for the picture of its lineage.
+        trained: content ids of what it has learned from, for `derived.new_since_training`.
         progress: told while texts are embedded.
     """
-    evidence = evaluate(*models, dataset, settings, progress=progress)
+    evidence = evaluate(*models, dataset, settings, trained=trained, progress=progress)
     if second is not None:
         evidence = _with_second_stage(evidence, models[1] or models[0], dataset, second, progress)
     folder.mkdir(parents=True, exist_ok=True)
@@ -105,6 +109,8 @@ def evaluate_into(
     if evidence.tuned is not None:
         write_scores(scores_of(evidence, evidence.base, names[0]), folder / BASE_SCORES,
                      replace=True)  # fmt: skip
+    elif (folder / BASE_SCORES / "scores.json").is_file():
+        shutil.rmtree(folder / BASE_SCORES)  # of an earlier report: not of this one
     picture = "" if model is None else _picture(model, folder)
     write_page(evidence, dataset, folder, settings, log=log, lineage=picture)
     write_report(evidence.report, folder)

@@ -100,7 +100,8 @@ def gate(
     except DataMismatch as error:
         if folder is not None:
             _write(folder / "junit.xml", junit_error(str(error)))
-            (folder / "verdict.json").unlink(missing_ok=True)  # of an earlier run: not of this one
+            for name in ("verdict.json", "verdict.html", "verdict.md"):
+                (folder / name).unlink(missing_ok=True)  # of an earlier run: not of this one
         raise
     if folder is not None:
         _write(folder / "verdict.md", markdown(verdict))
@@ -114,11 +115,15 @@ def gate(
 
 def _require_unseen(candidate: Scores, compared: Compared) -> None:
     """Refuse a test set that holds what was learned from: by id, by group, and by text."""
-    texts: dict[str, str] = {}
+    texts: set[str] = set()
     if compared.dataset is not None:
-        tested = set(candidate.queries)
-        queries = Dataset.open(compared.dataset).queries()
-        texts = {content_id(one.content): one.id for one in queries if one.id in tested}
+        opened, tested = Dataset.open(compared.dataset), set(candidate.queries)
+        if opened.digest != candidate.dataset:  # else no text would be found, nor any leak
+            raise DataMismatch(
+                f"Expected the dataset {candidate.dataset} that was measured on, found "
+                f"{opened.digest} in {compared.dataset}. Name that one, or measure on this one."
+            )
+        texts = {content_id(one.content) for one in opened.queries() if one.id in tested}
     measured, clusters = set(candidate.queries), set(candidate.clusters)
     for folder in compared.trained_on:
         dataset = Dataset.open(folder)

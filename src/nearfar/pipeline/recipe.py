@@ -15,6 +15,7 @@ from nearfar.mining.settings import Mining
 from nearfar.model.rerankers import RerankerSettings
 from nearfar.model.text import TextSettings
 from nearfar.pipeline.settings import apply_change, changed, settings_from
+from nearfar.release.policy import Policy
 from nearfar.teaching.fusing import require_weights
 from nearfar.teaching.questions import Judging
 from nearfar.teaching.settings import Teaching
@@ -158,6 +159,7 @@ class Recipe(FreeSettings):
     model: Model
     cross_encoder: CrossTraining | None = None  # None: none is trained
     distillation: Distillation | None = None  # None: one training is all
+    policy: Policy | None = None  # what the model must pass, held against its base; None: no gate
     index: Indexing = field(default_factory=Indexing)
     search: Searching = field(default_factory=Searching)
 

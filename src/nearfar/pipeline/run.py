@@ -1,10 +1,10 @@
-"""Walks the stages of a recipe: import, check, mine, train, evaluate, index, search.
+"""Walks the stages of a recipe: import, check, mine, train, evaluate, gate, index, search.
 
 Mining and training may take turns: the second round mines with the model of the first. A
-cross-encoder may be trained then, and teach: the encoder goes on by its graded scores.
+cross-encoder may be trained then, and teach: the encoder goes on by its graded scores. What does
+not pass the recipe's policy gets no index.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,11 +14,12 @@ from nearfar.data.check import check_dataset
 from nearfar.data.dataset import Dataset
 from nearfar.data.findings import CheckReport
 from nearfar.data.importing import import_source
-from nearfar.files import whole_file
 from nearfar.mining.negatives import mine_negatives
 from nearfar.model.locate import called
 from nearfar.model.text import TextEncoder, TextSettings
-from nearfar.pipeline.evaluating import dev_check, evaluate_into
+from nearfar.pipeline.evaluating import BASE_SCORES, SCORES, dev_check, evaluate_into
+from nearfar.pipeline.gating import Compared, gate
+from nearfar.pipeline.latest import Finished, point_at
 from nearfar.pipeline.recipe import Recipe
 from nearfar.pipeline.remembering import Remembering
 from nearfar.pipeline.second_half import SecondHalf, checks_of
@@ -26,23 +27,12 @@ from nearfar.pipeline.source import identity
 from nearfar.pipeline.stage import Stage, stage
 from nearfar.pipeline.talk import Talk, best_of
 from nearfar.pipeline.tasks import distilling_tasks, judges_of, tasks_of
+from nearfar.release.verdict import Verdict
 from nearfar.search.index import build_index, open_index
-from nearfar.search.search import Hit, search
+from nearfar.search.search import search
 from nearfar.training.course import Task
 from nearfar.training.settings import Training
 from nearfar.training.train import Hooks, train
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """What a run left behind."""
-
-    home: Path
-    dataset: Dataset
-    model: Path
-    report: Path  # folder with report.json, report.html, per_query.parquet
-    index: Path
-    answers: dict[str, list[Hit]]  # to the questions of the recipe
 
 
 def run(recipe: Recipe, *, recipe_folder: Path, runs: Path, talk: Talk | None = None) -> Finished:
@@ -87,13 +77,21 @@ class _Walk:
         tuned = TextEncoder.load(model, machine)
         remembering = Remembering(tuned)  # evaluation and index need the same documents
         report = self.evaluate(dataset, base, remembering, cross)
+        verdict = self.gate(report)
+        latest: dict[str, Path | None] = {
+            "report.html": report / "report.html", "model": model, "index": None,
+            "dataset": self.stages["import"] / "dataset",
+        }  # fmt: skip
+        if verdict is not None and verdict.outcome != "PASS":
+            point_at(self.home, self.stages, latest)
+            return Finished(self.home, dataset, model, report, None, {}, verdict)
         index = self.index(dataset, remembering)
         answers = {
             question: search(open_index(index), tuned, question, k=self.recipe.search.k)
             for question in self.recipe.search.questions
         }
-        self._point_at(report / "report.html", index, model)
-        return Finished(self.home, dataset, model, report, index, answers)
+        point_at(self.home, self.stages, latest | {"index": index})
+        return Finished(self.home, dataset, model, report, index, answers, verdict)
 
     def import_(self) -> Dataset:
         data = self.recipe.data
@@ -254,6 +252,16 @@ class _Walk:
                 )
         return work.folder
 
+    def gate(self, report: Path) -> Verdict | None:
+        """Judge the tuned model against its base; never skipped, since waivers end."""
+        if self.recipe.policy is None:
+            return None
+        compared = Compared(candidate=report / SCORES, baseline=report / BASE_SCORES)
+        verdict = gate(self.recipe.policy, compared, self.home / "gate")
+        for sentence in verdict.sentences():
+            self.talk.say(sentence)
+        return verdict
+
     def index(self, dataset: Dataset, tuned: Remembering) -> Path:
         facts = {"dataset": dataset.digest, "space": tuned.space.fingerprint,
                  "storage": self.recipe.index.storage}  # fmt: skip
@@ -280,18 +288,6 @@ class _Walk:
                 self.talk.say(
                     f"{finding.severity}: {finding.count:,} {finding.what}. {finding.advice}"
                 )
-
-    def _point_at(self, report: Path, index: Path, model: Path) -> None:
-        """Give the latest results names that stay: links beside the stages' own folders."""
-        latest = {"report.html": report, "index": index, "model": model,
-                  "dataset": self.stages["import"] / "dataset"}  # fmt: skip
-        for name, target in latest.items():
-            link = self.home / name
-            link.unlink(missing_ok=True)
-            link.symlink_to(target.relative_to(self.home))
-        facts = {name: str(folder.relative_to(self.home)) for name, folder in self.stages.items()}
-        with whole_file(self.home / "run.json") as part:
-            part.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
 def _of_round(name: str, number: int) -> str:

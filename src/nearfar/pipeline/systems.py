@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.parse import urldefrag
 
 from nearfar.data.dataset import Dataset
 from nearfar.data.words import VERSION
@@ -128,7 +127,12 @@ def opened(
 
 
 def _server(name: str, what: str) -> _Server:
-    address, model = urldefrag(what)
+    address, _, model = what.partition("#")
+    if "@" in address.split("/", 3)[2] or "?" in address:
+        raise BadSetting(
+            f"--system {name}: expected an address without a user, a password or a '?', since it "
+            "is written into files, found one with them. Put the key into OPENAI_API_KEY."
+        )
     if not model:
         raise BadSetting(
             f"--system {name}={what}: expected the model after a '#', as in "
