@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from contending import peak_memory_mb
+
 _MILLION = 1_000_000  # other numbers of rows are measured too, but not recorded
 _FEWER = 10  # times: the memory of a row is the difference between many rows and fewer
 _WORDS = ["river", "stone", "cloud", "paper", "light", "orange", "market", "winter", "garden",
@@ -115,8 +117,7 @@ def main() -> None:
     few, all_ = found
     rows_of = [one for stage in STAGES for one in figures(stage, all_[stage], few[stage])]
     if rows == _MILLION:
-        from contending import peak_memory_mb
-from results import record  # only now: it loads torch, which no stage should carry
+        from results import record  # only now: it loads torch, which no stage should carry
 
         command = f"python bench/importing.py --rows {rows}"
         print(record("pairs", rows_of, command=command,
