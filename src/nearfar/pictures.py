@@ -1,6 +1,7 @@
 """How every picture is drawn and written: equal drawings give equal files, on any paper."""
 
 import io
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -32,7 +33,9 @@ _STYLE: Any = {
 
 def save_svg(figure: Figure, place: Path | IO[Any], *, transparent: bool = False) -> None:
     """Write a figure as SVG, to a path or an open file."""
-    with mpl.rc_context(_SALT):
+    with mpl.rc_context(_SALT), warnings.catch_warnings():
+        # Text stays text: whoever shows it has the letters.
+        warnings.filterwarnings("ignore", message="Glyph")
         figure.savefig(place, format="svg", metadata=_NOTHING, transparent=transparent)
 
 

@@ -120,14 +120,14 @@ def test_nothing_that_is_not_real_holds_more_often_than_it_may() -> None:
 
 
 def test_pages_say_what_was_found(tmp_path: Path) -> None:
-    odd = {**FOUND, "a<b|c": FOUND["up"]}
+    odd = {**FOUND, "a<b|c": FOUND["up"], "two\nlines\\|": FOUND["up"]}
     found = compare(odd, reference="base", metrics=METRICS)
     write_comparison(found, tmp_path, ["A <note>."])
     page = (tmp_path / "compare.html").read_text()
     assert not re.search("<(script|link|img)|https?://", page), "it needs nothing beside itself"
     cells = [html.unescape(cell) for cell in re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", page)]
     assert cells.count("a<b|c") >= 3
-    assert page.count('<td class="better">') == 4
+    assert page.count('<td class="better">') == 6
     assert page.count('<td class="worse">') == 2
     assert "query.language = de" in cells
     facts = json.loads((tmp_path / "compare.json").read_text())
@@ -135,7 +135,8 @@ def test_pages_say_what_was_found(tmp_path: Path) -> None:
     assert 0 < up["p"] < up["adjusted_p"] < 0.05
     assert facts["notes"] == ["A <note>."]
     text = (tmp_path / "compare.md").read_text()
-    assert "| a<b\\|c |" in text
+    assert "| a&lt;b\\|c |" in text
+    assert "| two lines\\\\\\| |" in text
     for block in text.split("\n\n"):
         if block.startswith("|"):
             rows = block.replace("\\|", "").splitlines()

@@ -5,6 +5,7 @@ from itertools import count
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from nearfar.errors import BadSetting
 from nearfar.evaluation.curve_pictures import curves_picture
@@ -169,3 +170,24 @@ def test_cut_vectors_are_made_unit_again() -> None:
     assert (short.dimension, [p.dimension for p in cut.dimensions]) == (20, [44, 20, 1])
     assert short.measure.tuned is not None
     assert short.measure.tuned.mean == 1  # else a longer one would come before a query's own
+
+
+class _Largest(TorchDispatchMode):
+    """Remembers the bytes of the largest tensor that is made."""
+
+    made = 0
+
+    def __torch_dispatch__(  # type: ignore[no-untyped-def]
+        self, func, types, args=(), kwargs=None
+    ):
+        found = func(*args, **(kwargs or {}))
+        if isinstance(found, torch.Tensor):
+            self.made = max(self.made, found.nbytes)
+        return found
+
+
+def test_bits_are_made_in_less_memory_than_the_vectors_take() -> None:
+    documents = vectors(90, 6)
+    with _Largest() as largest:
+        binary_vectors(documents)
+    assert 0 < largest.made < documents.nbytes

@@ -16,8 +16,11 @@ from nearfar.errors import BadFile, BadSetting
 from nearfar.evaluation.evaluate import Evidence, evaluate, write_per_query
 from nearfar.evaluation.intervals import Estimate
 from nearfar.evaluation.measure import Measure
+from nearfar.evaluation.pictures import cohort_bars
 from nearfar.evaluation.report import read_report, write_report
 from nearfar.evaluation.settings import Evaluation
+from nearfar.fingerprint import content_id
+from nearfar.pipeline.recipe import free_settings
 from nearfar.records import Document, Judgment, Origin, Query
 
 SPACE = ("uniformity_loss", "isotropy_score", "effective_rank_score", "hubness_loss")
@@ -118,6 +121,11 @@ def test_a_depth_that_would_make_recall_at_100_a_lie_is_refused() -> None:
         Evaluation(depth=50)
 
 
+def test_judgments_that_are_set_aside_are_no_choice() -> None:
+    with pytest.raises(BadSetting, match="'train', 'dev' or 'test', got 'aside'"):
+        free_settings(["evaluation.split=aside"])
+
+
 def test_more_of_a_loss_is_worse() -> None:
     base, more = Estimate(1, 0.9, 1.1, 99, 99), Estimate(0.5, 0.4, 0.6, 99, 99)
     less = Estimate(-0.5, -0.6, -0.4, 99, 99)
@@ -142,3 +150,21 @@ def test_a_field_whose_values_are_all_rare_makes_no_cohort(tmp_path: Path) -> No
     settings = Evaluation(cohorts=("query.rare",))
     asked_for = evaluate(LetterEncoder(), None, dataset, settings).report.cohorts
     assert {(c.field, c.value, c.base.n) for c in asked_for} == {("query.rare", "other", 40)}
+
+
+def test_a_value_with_dollars_is_no_formula() -> None:
+    found = Estimate(0.5, 0.4, 0.6, 30, 30)
+    price = Measure(name="ndcg_at_10_score", base=found, field="query.price", value="$A\\new$")
+    drawn = cohort_bars([price])
+    assert drawn is not None
+    assert "$A\\new$" in drawn
+
+
+def test_what_is_new_since_training_is_known_where_that_is(dataset: Dataset) -> None:
+    wanted = Evaluation(cohorts=("derived.new_since_training",))
+    learned = frozenset(content_id(d.content) for d in dataset.documents() if d.id < "d3")
+    found = evaluate(LetterEncoder(), None, dataset, wanted, trained=learned)
+    sizes = {one.value: one.base.n for one in found.report.cohorts if one.name == "map_score"}
+    assert sizes == {"yes": 37, "no": 23}
+    with pytest.raises(BadSetting, match="nearfar evaluate --trained-on"):
+        evaluate(LetterEncoder(), None, dataset, wanted)

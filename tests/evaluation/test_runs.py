@@ -156,10 +156,10 @@ def test_what_the_format_cannot_say_is_not_written(tmp_path: Path) -> None:
 
 
 def test_queries_that_are_missing_or_strange_are_counted_and_told() -> None:
-    missing, strange = told_of_run("bm25", {"a": [], "x": [], "y": []}, ["a", "b"])
+    missing, strange = told_of_run("bm25", {"a": [], "x": [], "y": []}, ["a", "b"], {})
     assert missing == "bm25 has nothing for 1 of 2 queries, such as 'b': they count 0."
     assert strange.startswith("bm25 has 2 queries that the test set does not score, such as 'x'")
-    assert told_of_run("bm25", {"a": []}, ["a"]) == []
+    assert told_of_run("bm25", {"a": ["d"]}, ["a"], {"d"}) == []
 
 
 def test_a_document_that_a_query_ranks_twice_is_found_among_many(tmp_path: Path) -> None:

@@ -13,10 +13,15 @@ from nearfar.data.dataset import Dataset
 from nearfar.errors import BadFile, BadRecord, BadSetting
 from nearfar.evaluation.judged_pairs import fitting, read_judged_pairs
 from nearfar.evaluation.scores import read_scores
-from nearfar.evaluation.task_scores import TaskScores, TaskSettings, compare_tasks
+from nearfar.evaluation.task_scores import (
+    TaskScores,
+    TaskSettings,
+    clusters_of_pairs,
+    compare_tasks,
+)
 from nearfar.evaluation.tasks import evaluate_task
 from nearfar.pipeline.task_evaluating import measure_tasks, require_tasks
-from nearfar.records import Split
+from nearfar.records import Document, Query, Split
 
 
 def named(found: TaskScores) -> dict[str, float]:
@@ -172,3 +177,12 @@ def test_everything_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     measure_tasks(folder, dataset, (models[0], None), "test", ["labels"], replace=True)
     assert not (folder / "tuned").exists()
     require_tasks(dataset, "test", ["retrieval", "labels"])
+
+
+def test_all_pairs_of_a_query_hang_together_whatever_the_groups_of_their_documents() -> None:
+    one, other = (Query(id=id_, content=id_, source="x") for id_ in ("q1", "q2"))
+    session = Query(id="q3", content="q3", group="session", source="x")
+    pages = [Document(id=f"d{i}", content="d", group=f"page {i}", source="x") for i in range(2)]
+    plain = Document(id="d2", content="d", source="x")
+    pairs = [(one, pages[0]), (one, pages[1]), (other, plain), (session, pages[0]), (other, None)]
+    assert clusters_of_pairs(pairs) == ("page 0", "page 0", "q2", "session", "q2")

@@ -237,9 +237,9 @@ def test_a_price_is_written_and_taken_back(
         assert ("usd_per_1000_queries" in read_scores(tmp_path / "systems/s").costs) is expected
     server.says_usage = False
     with pytest.raises(BadSetting, match="does not say how many tokens"):
-        measured(tmp_path, dataset, systems=what, prices={"s": 2.0}, again=True)
+        measured(tmp_path / "new", dataset, systems=what, prices={"s": 2.0})
     asked = len(server.asked)
-    measured(tmp_path, dataset, systems=what)
+    measured(tmp_path / "new", dataset, systems=what)
     assert len(server.asked) == asked  # what was paid for is kept
     priced = with_price({"tokens_per_query": 10.0}, 0.5)
     assert priced["usd_per_1000_queries"] == pytest.approx(10 * 1_000 * 0.5 / 1e6)

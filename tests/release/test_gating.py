@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import threading
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,14 @@ from results import METRIC, pair
 from typer.testing import CliRunner
 
 from nearfar.cli import app
+from nearfar.data.dataset import Dataset
 from nearfar.data.writer import write_dataset
 from nearfar.errors import BadFile, BadSetting, DataMismatch
 from nearfar.evaluation.scores import write_scores
-from nearfar.pipeline.gating import Compared, gate, read_policy
+from nearfar.pipeline.gating import LEDGER, Compared, gate, read_policy
 from nearfar.records import Document, Judgment, Origin, Query
 from nearfar.release.ledger import enter, runs_on
+from nearfar.release.marks import wait_for
 from nearfar.release.verdict import read_verdict
 
 NOW = dt.datetime(2026, 11, 21, 12, tzinfo=dt.UTC)
@@ -74,6 +77,28 @@ def test_a_damaged_ledger_is_told_by_its_line(compared: Compared, tmp_path: Path
         enter(tmp_path / "l", verdict)
 
 
+def test_a_ledger_is_read_whatever_systems_are_called(compared: Compared, tmp_path: Path) -> None:
+    for name in ("new\u2028one", "new\x85two"):
+        candidate = replace(pair(800)[0], system=name)
+        write_scores(candidate, compared.candidate / "scores", replace=True)
+        assert gate(None, compared, ledger=tmp_path / "l", now=NOW).runs == 1
+
+
+def test_a_gate_waits_while_another_enters_its_run(compared: Compared, tmp_path: Path) -> None:
+    verdict = gate(None, compared, now=NOW)
+    path = tmp_path / "l"
+    with path.open("a", encoding="utf-8") as file:
+        wait_for(file.fileno())
+        other = threading.Thread(target=enter, args=(path, verdict))
+        other.start()
+        other.join(0.2)
+        assert other.is_alive()
+        assert path.read_text() == ""
+    other.join(10)
+    assert runs_on(path, verdict.dataset, verdict.split, verdict.candidate.scores) == 1
+    assert len(path.read_text().splitlines()) == 1
+
+
 def test_a_policy_is_read_with_its_dates(tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
     path.write_text(POLICY)
@@ -81,7 +106,9 @@ def test_a_policy_is_read_with_its_dates(tmp_path: Path) -> None:
     assert policy.waivers[0].until == dt.date(2026, 12, 24)
     assert (policy.changes[0].margin, policy.changes[0].cohorts) == (0.03, ())
     for text, message in (("marjin = 1", "marjin"), ("[[changes]]\nmargin = 1", "metric"),
-                          ("alpha = 2", "alpha"), ("a = [", "TOML")):  # fmt: skip
+                          ("alpha = 2", "alpha"),
+                          (POLICY.replace("0.03", "3"), r"policy.toml: changes.margin of .* 3"),
+                          ("a = [", "TOML")):  # fmt: skip
         path.write_text(text)
         with pytest.raises((BadFile, BadSetting), match=message):
             read_policy(path)
@@ -95,8 +122,24 @@ def test_what_cannot_be_compared_leaves_no_verdict_of_before(
     write_scores(candidate, compared.candidate / "scores", replace=True)
     with pytest.raises(DataMismatch, match="digest"):
         gate(None, compared, tmp_path / "out", now=NOW)
-    assert not (tmp_path / "out/verdict.json").exists()
+    assert {one.name for one in (tmp_path / "out").iterdir()} == {"junit.xml", LEDGER}
     assert "digest" in (tmp_path / "out/junit.xml").read_text()
+
+
+def test_what_cannot_be_read_leaves_no_verdict_of_before(
+    compared: Compared, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.toml").write_text("marjin = 1")
+    for policy, side, error in ((tmp_path / "bad.toml", compared.candidate, BadSetting),
+                                (tmp_path / "no.toml", compared.candidate, BadFile),
+                                (None, tmp_path / "nowhere", BadFile)):  # fmt: skip
+        gate(None, compared, tmp_path / "out", now=NOW)
+        with pytest.raises(error) as told:
+            gate(policy, replace(compared, candidate=side), tmp_path / "out", now=NOW)
+        assert {one.name for one in (tmp_path / "out").iterdir()} == {"junit.xml", LEDGER}
+        said = ET.parse(tmp_path / "out/junit.xml").find(".//error")
+        assert said is not None
+        assert said.text == str(told.value)
 
 
 def test_another_space_is_refused(compared: Compared) -> None:
@@ -107,7 +150,8 @@ def test_another_space_is_refused(compared: Compared) -> None:
 
 @pytest.mark.parametrize(
     ("id_", "content", "group", "leaks"),
-    [("q3", "a", "", True), ("x", "tested 4", "", True), ("x", "a", "q5", True),
+    [("q3", "a", "", True), ("x", "tested 4", "", True), ("x", " Tested  4", "", True),
+     ("x", "a", "q5", True),
      ("x", "a", "", False)],
 )  # fmt: skip
 def test_what_was_learned_from_is_not_measured(
@@ -115,12 +159,30 @@ def test_what_was_learned_from_is_not_measured(
 ) -> None:
     _write(tmp_path / "tested", [Query(id=f"q{i}", content=f"tested {i}") for i in range(6)])
     _write(tmp_path / "mined", [Query(id=id_, content=content, group=group)])
+    for side, one in zip((compared.candidate / "scores", tmp_path / "old"), pair(800), strict=True):
+        digest = Dataset.open(tmp_path / "tested").digest
+        write_scores(replace(one, dataset=digest), side, replace=True)
     compared = replace(compared, dataset=tmp_path / "tested", trained_on=(tmp_path / "mined",))
     if not leaks:
         assert gate(None, compared, now=NOW).outcome == "PASS"
         return
     with pytest.raises(DataMismatch, match="nothing was learned from"):
         gate(None, compared, now=NOW)
+
+
+def test_what_is_learned_from_is_no_test_set(compared: Compared) -> None:
+    for side, one in zip(("scores", "../old"), pair(800, split="train"), strict=True):
+        write_scores(one, compared.candidate / side, replace=True)
+    with pytest.raises(DataMismatch, match="found train"):
+        gate(None, compared, now=NOW)
+
+
+def test_texts_are_looked_for_in_the_dataset_that_was_measured_on(
+    compared: Compared, tmp_path: Path
+) -> None:
+    _write(tmp_path / "other", [Query(id="q0", content="a")])
+    with pytest.raises(DataMismatch, match="that was measured on"):
+        gate(None, replace(compared, dataset=tmp_path / "other"), now=NOW)
 
 
 def _write(folder: Path, queries: list[Query]) -> None:
@@ -152,6 +214,10 @@ def test_exit_codes_are_those_that_a_pipeline_reads(
     blocked, printed = code()
     assert blocked == 3
     assert "::error title=REGRESSION" in printed
+    stopped, _, told = printed.partition("::stop-commands::")[2].partition("\n")
+    told, _, after = told.partition(f"::{stopped}::\n")  # names of the data are no commands
+    assert "nDCG@10" in told
+    assert after.startswith("::error")
     policy = tmp_path / "p.toml"
     policy.write_text(POLICY.replace("2026-12-24", "2999-12-24"))
     assert code("--policy", str(policy))[0] == 0

@@ -36,7 +36,7 @@ class Pressed:
 
 def sheet(tmp_path: Path, keys: str, *lines: str, scale: str = "0-3") -> tuple[str, Journal]:
     """What is shown as these keys are pressed, and the journal."""
-    queue = items(*PAIRS)
+    queue = items(*PAIRS, why="new query of part = \x1b[3J")
     journal = Journal(tmp_path / "m.jsonl")
     data = dataset(tmp_path / "d")
     console = Console(file=io.StringIO(), force_terminal=True, width=90, color_system="standard")
@@ -77,6 +77,7 @@ def test_words_of_the_query_stand_out_and_nothing_commands_the_terminal(tmp_path
     shown, _ = sheet(tmp_path, "1")
     assert "\x1b[30;43mtea\x1b[0m" in shown
     assert "\ufffd[2J" in shown  # the document says ESC [2J, which would clear the screen
+    assert "\ufffd[3J" in shown  # and so does the name of a cohort
     assert "<script>" in shown
 
 

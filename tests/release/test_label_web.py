@@ -48,7 +48,7 @@ def journal(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def browser(tmp_path: Path, journal: Path) -> Iterator[Browser]:
-    queue = items(*PAIRS, why="<b>new</b>")
+    queue = items(*PAIRS, why="<b>new</b>\x1b[2J")
     labeller = Labeller(queue, Journal(journal), "ann", "0-3")
     sheet = Sheet(labeller, Texts(dataset(tmp_path / "d"), queue, "queue.jsonl"))
     with serve(sheet, 0) as server:
@@ -69,7 +69,7 @@ def mark(pair: tuple[str, str], grade: Any, **more: Any) -> dict[str, Any]:
 
 def test_pairs_are_marked_skipped_and_taken_back(browser: Browser, journal: Path) -> None:
     status, state, _ = browser.ask("/state")
-    assert (status, state["done"], state["total"], state["most"]) == (200, 0, 3, 3)
+    assert (status, state["done"], state["total"], len(state["grades"])) == (200, 0, 3, 4)
     assert (state["pair"]["query_id"], state["pair"]["document_id"]) == PAIRS[0]
     _, state, _ = browser.ask("/mark", mark(PAIRS[0], 3, note="odd"))
     assert (state["done"], state["pair"]["document_id"]) == (1, "d1")
@@ -82,6 +82,12 @@ def test_pairs_are_marked_skipped_and_taken_back(browser: Browser, journal: Path
     assert (state["pair"]["document_id"], state["message"]) == ("d1", "Taken back.")
     line = json.loads(journal.read_text().splitlines()[0])
     assert (line["grade"], line["note"], line["seconds"], line["by"]) == (3, "odd", 1.5, "ann")
+
+
+def test_a_note_that_is_no_text_loses_no_mark(browser: Browser, journal: Path) -> None:
+    status, state, _ = browser.ask("/mark", mark(PAIRS[0], 2, note="half \ud83d of it"))
+    assert (status, state["done"]) == (200, 1)
+    assert Journal(journal).lines[0].note == "half ? of it"
 
 
 def test_two_tabs_lose_no_mark(browser: Browser, journal: Path) -> None:
@@ -111,6 +117,8 @@ def test_two_tabs_lose_no_mark(browser: Browser, journal: Path) -> None:
         ({"Host": "127.0.0.1.evil.example:80"}, 403),
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
+        ({"Content_Length": "9" * 5000}, 413),
         ({"Content_Type": "text/plain"}, 400),
         ({"Content_Type": "application/x-www-form-urlencoded"}, 400),
     ],
@@ -157,6 +165,7 @@ def test_documents_cannot_speak_to_the_browser(browser: Browser) -> None:
     assert shown.startswith("<script>alert(1)</script>")  # as a text, in JSON
     assert "\x1b" not in shown
     assert "\u202e" not in shown
+    assert state["pair"]["why"] == "<b>new</b>\ufffd[2J"
     assert headers["Content-Type"] == "application/json"
     assert headers["X-Content-Type-Options"] == "nosniff"
     status, page, headers = browser.ask("/", **{TOKEN.replace("-", "_"): None})

@@ -252,6 +252,16 @@ def test_where_labellers_disagree_someone_settles_it(tmp_path: Path) -> None:
     assert list(labeller(path, "kim", settles=True).items) == PAIRS[1:3]  # and may take it back
 
 
+def test_marks_of_a_pair_on_two_scales_are_not_taken_together(tmp_path: Path) -> None:
+    queue = items(*PAIRS)
+    for by, scale, grades in (("ann", "0-3", [1, 1, 1, 1]), ("bob", "yes-no", [1])):
+        say(tmp_path / f"{by}.jsonl", by, grades, queue=queue, scale=scale)
+    journals = [Journal(tmp_path / "ann.jsonl"), Journal(tmp_path / "bob.jsonl")]
+    with pytest.raises(BadSetting, match=r"ann\.jsonl:1, bob\.jsonl:1: expected one scale"):
+        apply_marks(dataset(tmp_path / "d"), queue, journals, tmp_path / "out", queue="q")
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_cannot_be_taken_over_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     data = dataset(tmp_path / "d")
     say(tmp_path / "m.jsonl", "ann", [1])

@@ -17,7 +17,7 @@ from nearfar.release.policy import Policy, Waiver
 from nearfar.release.verdict import Verdict, read_verdict, write_verdict
 
 TODAY = dt.date(2026, 11, 21)
-NASTY = "a|b <i>%\n::error title=x,y:z\0"
+NASTY = "a|b <i>%$\\x$\n::error title=x,y:z\1\x1b[2J"
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +43,7 @@ def test_junit_has_a_suite_a_rule_and_a_case_a_cohort(blocked: Verdict) -> None:
     assert body is not None
     assert body.text is not None
     assert "changes by -0.2" in body.text
+    assert "\1" not in junit(replace(blocked, findings=(replace(blocked.findings[0], rule="\1"),)))
     skipped = [case.attrib["name"] for case in suite if case.find("skipped") is not None]
     assert int(suite.attrib["skipped"]) == len(skipped)
 
@@ -101,6 +102,11 @@ def test_a_verdict_that_was_made_better_by_hand_is_refused(
     path.write_text(json.dumps(facts | {"outcome": "PASS"}))
     with pytest.raises(BadFile, match="says PASS"):
         read_verdict(path)
+    for found in facts["findings"]:
+        found["outcome"] = "regression"
+    path.write_text(json.dumps(facts | {"outcome": "PASS", "action": "release", "exit_code": 0}))
+    with pytest.raises(BadFile, match="no outcome 'regression'"):
+        read_verdict(path)
     with pytest.raises(BadFile, match="nearfar gate"):
         read_verdict(tmp_path / "none.json")
 
@@ -113,4 +119,7 @@ def test_the_page_shows_every_finding_and_nothing_is_read_as_markup(
     assert page.count("<tr>") == 1 + len(blocked.findings)
     assert "<i>" not in page
     assert page.count("<svg") == 1
+    alone = decide(Policy(), *pair(12), today=TODAY)
+    write_page(alone, tmp_path / "small.html")
+    assert "<svg" not in (tmp_path / "small.html").read_text()
     assert "http://" not in page.replace("http://www.w3.org", "")

@@ -229,6 +229,15 @@ def test_a_log_is_read(tmp_path: Path) -> None:
         next(log)
 
 
+def test_no_session_in_a_log_is_no_group_that_all_share(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"query": "tea", "session": null, "id": 0}\n'
+                    '{"query": "pot", "group": null, "session": 0, "id": null}\n')  # fmt: skip
+    first, second = read_logged(path)
+    assert (first.id, first.group, second.group) == ("0", "", "0")
+    assert len(second.id) == 20
+
+
 def test_the_command_says_what_is_missing_and_writes_the_queue(tmp_path: Path) -> None:
     dataset(tmp_path / "d", more=new_queries(60))
     command = ["plan", str(tmp_path / "d"), "--queue", str(tmp_path / "q.jsonl"),

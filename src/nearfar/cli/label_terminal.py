@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from nearfar.release.queue import Item
     from nearfar.release.texts import Texts
 
-_GRADES = {3: ("no answer", "touches it", "answers in part", "answers"), 1: ("no answer", "answer")}
-
 
 def run_sheet(
     labeller: "Labeller", texts: "Texts", keyboard: Keyboard, console: Console
@@ -57,7 +55,7 @@ def _show(
     console: Console, labeller: "Labeller", texts: "Texts", item: "Item", *,
     opened: bool, message: str, note: str,
 ) -> None:  # fmt: skip
-    from nearfar.release.marks import SCALES
+    from nearfar.release.marks import GRADES
     from nearfar.release.texts import harmless
 
     shown = texts.shown(item)
@@ -75,7 +73,7 @@ def _show(
     if shown.more and not opened:
         console.print(Text(f"… {shown.more:,} more characters: m", style="dim"))
     console.print()
-    grades = "  ".join(f"{n} {word}" for n, word in enumerate(_GRADES[SCALES[labeller.scale]]))
+    grades = "  ".join(f"{n} {word}" for n, word in enumerate(GRADES[labeller.scale]))
     console.print(Text(f"{grades}  |  s skip  u take back  n note  m whole text  q stop"))
     for line in (f"note: {note}" if note else "", message):
         if line:

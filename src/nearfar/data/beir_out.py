@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nearfar.data.dataset import Dataset
+from nearfar.data.grades import whole_grade
 from nearfar.errors import BadRecord
 from nearfar.files import whole_folder
 from nearfar.progress import Progress, silent
@@ -107,8 +108,7 @@ def _write_qrels(dataset: Dataset, split: Split, folder: Path, left_out: Counter
             continue
         pair = (judgment.query_id, judgment.document_id)
         left_out["judged before"] += pair in grades
-        grade = max(round(judgment.grade), 1) if judgment.grade > 0 else 0
-        grades[pair] = max(grades.get(pair, 0), grade)
+        grades[pair] = max(grades.get(pair, 0), whole_grade(judgment.grade))
     left_out += Counter()  # drops what was never counted
     if not grades:
         return 0

@@ -1,6 +1,7 @@
 """A comparison for people: cells of its tables, Markdown, and one page that needs nothing else."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -178,7 +179,9 @@ def _markdown(comparison: Comparison, notes: Sequence[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("*", "\\*")
+    """Return it as a cell of Markdown shows it: a value of a cohort is anybody's text."""
+    line = re.sub(r"([\\|*`])", r"\\\1", " ".join(text.split()))
+    return line.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _tables(comparison: Comparison) -> list[tuple[str, Table]]:

@@ -1,6 +1,7 @@
 """Measures one model, or a base and what was made of it, on the same queries."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -72,16 +73,19 @@ def evaluate(
     dataset: Dataset,
     settings: Evaluation,
     *,
+    trained: AbstractSet[str] | None = None,
     progress: Progress = silent,
 ) -> Evidence:
     """Measure one or two models on a split of a dataset; every document of it is a candidate.
+
+    What the last of them has learned from is `trained`, as `cohorts_of` takes it.
 
     Raises:
         BadRecord: the split has no query with an answer, or no document that is none.
         BadSetting: a cohort is asked for that no query and no answer has.
     """
     task = read_task(dataset, settings.split)
-    divided = cohorts_of(dataset, task, settings.cohorts)
+    divided = cohorts_of(dataset, task, settings.cohorts, trained=trained)
     pinned = pin_negatives(dataset, task, seed=settings.seed)
     before = _measure(base, dataset, task, pinned, settings, progress)
     after = None if tuned is None else _measure(tuned, dataset, task, pinned, settings, progress)

@@ -112,7 +112,7 @@ def _new_since_training(facts: Facts) -> Column:
     if facts.trained is None:
         raise BadSetting(
             f"{facts.key}: derived.new_since_training needs to know what a model has learned "
-            "from. Give the dataset it was trained on, or leave this cohort out."
+            "from. Name that dataset (`nearfar evaluate --trained-on`), or leave this cohort out."
         )
     return [content_id(answer.content) not in facts.trained for answer in facts.answers]
 

@@ -30,7 +30,7 @@ from nearfar.evaluation.judged_pairs import (
     texts_of,
 )
 from nearfar.evaluation.pair_classification import require_two_kinds
-from nearfar.evaluation.task_scores import Asking
+from nearfar.evaluation.task_scores import Asking, clusters_of_pairs
 from nearfar.files import whole_file
 from nearfar.fingerprint import content_id
 from nearfar.model.calibration import Honesty, calibrate, honesty
@@ -235,10 +235,12 @@ def _logit(likeness: Floats) -> Floats:
 
 def _cosines(
     encoder: Encoder, dataset: Dataset, split: Split, pairs: JudgedPairs, progress: Progress
-) -> tuple[Floats, list[str]]:
+) -> tuple[Floats, Sequence[str]]:
     queries, documents = texts_of(dataset, pairs)
     asking = Asking(encoder=encoder, dataset=dataset, split=split, progress=progress)
     rows, columns = places(pairs.query, queries), places(pairs.document, documents)
-    clusters = [queries[one].group or documents[other].group or one
-                for one, other in zip(pairs.query, pairs.document, strict=True)]  # fmt: skip
+    clusters = clusters_of_pairs(
+        [(queries[one], documents[other])
+         for one, other in zip(pairs.query, pairs.document, strict=True)]
+    )  # fmt: skip
     return asking.cosines(queries, documents, rows, columns), clusters

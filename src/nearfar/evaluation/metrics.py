@@ -9,6 +9,7 @@ from itertools import count, islice
 
 import pytrec_eval
 
+from nearfar.data.grades import whole_grade
 from nearfar.errors import BadRecord, BadSetting
 
 METRICS = (
@@ -213,4 +214,4 @@ def _whole(query: str, grade: float) -> int:
             f"Expected grades up to {_HIGHEST:,}, found {grade} for query {query!r}. "
             "Grade on a smaller scale, such as 0 to 3, and import again."
         )
-    return max(round(grade), 1)
+    return whole_grade(grade)

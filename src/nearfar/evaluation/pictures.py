@@ -56,7 +56,8 @@ def cohort_bars(cohorts: Sequence[Measure], name: str = "ndcg_at_10_score") -> s
                 if found.low is not None:
                     axes[0].plot([found.low, found.high], [place + offset] * 2, color=INK)
         labels = [f"{c.field.replace('.', ' ')} = {c.value}  (n {c.base.n})" for c in shown]
-        axes[0].set_yticks(range(len(shown)), labels)
+        # What stands between two dollars in a value would be read as a formula, often a bad one.
+        axes[0].set_yticks(range(len(shown)), labels, parse_math=False)
         axes[0].invert_yaxis()
         axes[0].set(xlabel="nDCG@10, lines are 95 % intervals", xlim=(0, 1))
         axes[0].legend(loc="lower right")

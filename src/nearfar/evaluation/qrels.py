@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from nearfar.data.grades import whole_grade
 from nearfar.data.lines import numbered_lines
 from nearfar.errors import BadFile, BadRecord
 from nearfar.evaluation.runs import columns_of, open_for_writing, require_word
@@ -59,11 +60,7 @@ def write_qrels(path: Path, judged: Mapping[str, Mapping[str, float]]) -> None:
             for document, grade in grades.items():
                 if not math.isnan(grade):
                     require_word("document", document)
-                    file.write(f"{query} 0 {document} {_whole(grade)}\n")
-
-
-def _whole(grade: float) -> int:
-    return max(round(grade), 1) if grade > 0 else 0
+                    file.write(f"{query} 0 {document} {whole_grade(grade)}\n")
 
 
 def _grade(said: str, where: str) -> float:

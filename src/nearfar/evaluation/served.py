@@ -43,23 +43,26 @@ class ServedEncoder:
         """
         texts = [self._prompts[role] + content for content in contents]
         batches = list(batches_of(texts, self._client.most_texts))
-        parts, tokens, done = [], 0, 0
+        parts: list[Tensor] = []
+        counted: list[int | None] = []
+        done = 0
         with ThreadPoolExecutor(self._client.settings.concurrency) as threads:
             try:
                 for found in threads.map(self._client.embed, batches):
                     parts.append(torch.from_numpy(found.vectors))
-                    tokens += found.tokens or 0
+                    counted.append(found.tokens)
                     done += len(found.vectors)
                     progress("asking for vectors", done, len(texts))
             except BaseException:
                 self._client.end()  # what waits for its turn need not be sent
                 raise
-        self._last_tokens = tokens
+        # A sum that lacks a part would be too cheap: it is none.
+        self._last_tokens = 0 if None in counted else sum(filter(None, counted))
         self._require_same_length(parts)
         return torch.cat(parts)
 
     def count(self, contents: Sequence[str], role: Role) -> int:
-        """Return the tokens of the contents that were encoded last, as the server counts them."""
+        """Return the tokens of what was encoded last, as the server counts them; 0: it did not."""
         return self._last_tokens
 
     def _require_same_length(self, parts: Sequence[Tensor]) -> None:

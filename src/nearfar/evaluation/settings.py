@@ -1,17 +1,17 @@
 """What is measured, and on how much."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from nearfar.errors import BadSetting
 from nearfar.evaluation.wanted import read_wanted
-from nearfar.records import Split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """How models are measured."""
 
-    split: Split = "test"
+    split: Literal["train", "dev", "test"] = "test"
     depth: int = 100  # how many documents are ranked for a query; recall@100 needs 100
     # Fields ("query.x", "document.x"), expressions, crossings, "fields", "derived"; None: fields.
     cohorts: tuple[str, ...] | None = None

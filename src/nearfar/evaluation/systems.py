@@ -130,7 +130,7 @@ def run_system(name: str, run: Rankings, facts: Mapping[str, Any]) -> System:
     """
 
     def find(dataset: Dataset, task: Task, depth: int, *, progress: Progress) -> Found:
-        told = told_of_run(name, run, [query.id for query in task.queries])
+        told = told_of_run(name, run, [query.id for query in task.queries], task.row_of)
         return Found(rankings=run, notes=tuple(told))
 
     return System(name=name, kind="run", facts=facts, find=find)

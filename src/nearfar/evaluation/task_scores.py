@@ -105,7 +105,7 @@ def scores_of(
 ) -> Scores:
     """Return values with what they are of: ids, clusters, and the cohorts of both texts.
 
-    A cluster is the group of the query, else that of the document, else the query.
+    Clusters are those of `clusters_of_pairs`.
 
     Args:
         asking: whose values they are.
@@ -127,11 +127,23 @@ def scores_of(
         split=asking.split,
         documents=documents,
         queries=tuple(ids or (query.id for query, _ in pairs)),
-        clusters=tuple(query.group or (other.group if other else "") or query.id
-                       for query, other in pairs),
+        clusters=clusters_of_pairs(pairs),
         cohorts=cohorts,
         values=values,
     )  # fmt: skip
+
+
+def clusters_of_pairs(pairs: Sequence[tuple[Query, Document | None]]) -> tuple[str, ...]:
+    """Return what each pair hangs together with: the query's group, else its first document's.
+
+    Without groups it is the query. All pairs of one query are in one cluster, of whatever groups
+    their documents are.
+    """
+    own: dict[str, str] = {}
+    return tuple(
+        query.group or own.setdefault(query.id, (other.group if other else "") or query.id)
+        for query, other in pairs
+    )
 
 
 def compare_tasks(base: TaskScores, tuned: TaskScores | None = None) -> tuple[Measure, ...]:

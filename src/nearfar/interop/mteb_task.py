@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import pyarrow as pa
 
 from nearfar.data.dataset import Dataset
+from nearfar.data.grades import whole_grade
 from nearfar.errors import BadSetting, require
 from nearfar.evaluation.cohorts import cohorts_in, cohorts_of
 from nearfar.evaluation.embedded import Task, read_task
@@ -181,8 +182,4 @@ def _asked(corpus: Any, queries: Sequence[Query], task: Task) -> Any:
 
 def _grades(judged: Mapping[str, float]) -> dict[str, int]:
     """Return whole numbers, as trec_eval wants them and our metrics round them."""
-    return {
-        id_: max(round(grade), 1) if grade > 0 else 0
-        for id_, grade in judged.items()
-        if not math.isnan(grade)
-    }
+    return {id_: whole_grade(grade) for id_, grade in judged.items() if not math.isnan(grade)}

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nearfar.data.dataset import Dataset
-from nearfar.errors import BadFile, DataMismatch
+from nearfar.errors import BadFile, BadSetting, DataMismatch, NearfarError, said
 from nearfar.evaluation.scores import Scores, read_scores
 from nearfar.files import whole_file
-from nearfar.fingerprint import content_id
 from nearfar.pipeline.settings import settings_from
 from nearfar.release.deciding import decide, side_of
-from nearfar.release.integrity import SHOWN, require_space
+from nearfar.release.homes import text_of
+from nearfar.release.integrity import SHOWN, require_possible, require_space
 from nearfar.release.ledger import enter, runs_on
 from nearfar.release.outputs import junit, junit_error, markdown
 from nearfar.release.page import write_page
@@ -52,8 +52,16 @@ def read_policy(path: Path) -> Policy:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadFile(f"{path}: expected a policy in TOML ({error}).") from error
-    return settings_from(Policy, table, where=str(path))
+        raise BadFile(
+            f"{path}: expected a policy in TOML ({said(error)}). Write one as docs/gate.md shows, "
+            "or leave --policy out: then no cohort may lose 0.02 of nDCG@10."
+        ) from error
+    policy = settings_from(Policy, table, where=str(path))
+    try:
+        require_possible(policy)
+    except BadSetting as error:
+        raise BadSetting(f"{path}: {error}") from error
+    return policy
 
 
 def gate(
@@ -67,7 +75,7 @@ def gate(
     """Hold a candidate against a policy; write the verdict, and the run into the ledger.
 
     Writes verdict.json, verdict.html, verdict.md and junit.xml. Where the results cannot be
-    compared, junit.xml says so, and there is no verdict.
+    compared, or a file is not what it should be, junit.xml says so, and there is no verdict.
 
     Args:
         policy: the bar, or its file; None: the defaults.
@@ -82,11 +90,13 @@ def gate(
         DataMismatch: the results do not measure the same thing, or what was measured was
             learned from.
     """
-    chosen = read_policy(policy) if isinstance(policy, Path) else policy or Policy()
     now = now or dt.datetime.now(dt.UTC)
     if ledger is None and folder is not None:
         ledger = folder / LEDGER
+    if folder is not None:
+        _forget(folder)
     try:
+        chosen = read_policy(policy) if isinstance(policy, Path) else policy or Policy()
         candidate = read_scores(scores_in(compared.candidate))
         baseline = read_scores(scores_in(compared.baseline)) if compared.baseline else None
         require_space(candidate, compared.space)
@@ -97,11 +107,9 @@ def gate(
             runs = runs_on(ledger, candidate.dataset, candidate.split, mine)
         verdict = decide(chosen, candidate, baseline, today=now.date(), runs=runs,
                          at=now.isoformat(timespec="seconds"))  # fmt: skip
-    except DataMismatch as error:
+    except NearfarError as error:
         if folder is not None:
             _write(folder / "junit.xml", junit_error(str(error)))
-            for name in ("verdict.json", "verdict.html", "verdict.md"):
-                (folder / name).unlink(missing_ok=True)  # of an earlier run: not of this one
         raise
     if folder is not None:
         _write(folder / "verdict.md", markdown(verdict))
@@ -115,6 +123,11 @@ def gate(
 
 def _require_unseen(candidate: Scores, compared: Compared) -> None:
     """Refuse a test set that holds what was learned from: by id, by group, and by text."""
+    if candidate.split == "train":
+        raise DataMismatch(
+            f"{candidate.system}: expected results on a split that nothing is learned from, found "
+            "train. Measure with `--set evaluation.split=test`."
+        )
     texts: set[str] = set()
     if compared.dataset is not None:
         opened, tested = Dataset.open(compared.dataset), set(candidate.queries)
@@ -123,7 +136,7 @@ def _require_unseen(candidate: Scores, compared: Compared) -> None:
                 f"Expected the dataset {candidate.dataset} that was measured on, found "
                 f"{opened.digest} in {compared.dataset}. Name that one, or measure on this one."
             )
-        texts = {content_id(one.content) for one in opened.queries() if one.id in tested}
+        texts = {text_of(one) for one in opened.queries() if one.id in tested}
     measured, clusters = set(candidate.queries), set(candidate.clusters)
     for folder in compared.trained_on:
         dataset = Dataset.open(folder)
@@ -132,7 +145,7 @@ def _require_unseen(candidate: Scores, compared: Compared) -> None:
             one.id
             for one in dataset.queries()
             if one.id in learned
-            and (one.id in measured or one.group in clusters or content_id(one.content) in texts)
+            and (one.id in measured or one.group in clusters or text_of(one) in texts)
         ]
         if seen:
             raise DataMismatch(
@@ -141,6 +154,12 @@ def _require_unseen(candidate: Scores, compared: Compared) -> None:
                 f"{', '.join(map(repr, sorted(seen)[:SHOWN]))}. Traces that were mined belong to "
                 "training for good; measure on others."
             )
+
+
+def _forget(folder: Path) -> None:
+    """Take away the verdict of an earlier run: whatever happens now, it is not of this one."""
+    for name in ("verdict.json", "verdict.html", "verdict.md", "junit.xml"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def scores_in(folder: Path) -> Path:

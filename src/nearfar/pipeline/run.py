@@ -14,6 +14,7 @@ from nearfar.data.check import check_dataset
 from nearfar.data.dataset import Dataset
 from nearfar.data.findings import CheckReport
 from nearfar.data.importing import import_source
+from nearfar.evaluation.derived import trained_texts
 from nearfar.mining.negatives import mine_negatives
 from nearfar.model.locate import called
 from nearfar.model.text import TextEncoder, TextSettings
@@ -248,6 +249,7 @@ class _Walk:
                     second=second,
                     log=None if self.model is None else self.model.parent / "log.jsonl",
                     model=self.model,
+                    trained=trained_texts(dataset),
                     progress=self.talk.progress,
                 )
         return work.folder

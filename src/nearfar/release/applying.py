@@ -70,7 +70,7 @@ def apply_marks(
         replace: take the place of a dataset that stands there.
 
     Raises:
-        BadSetting: there is no such way to settle.
+        BadSetting: there is no such way to settle, or marks of a pair are on two scales.
         BadRecord: nothing is marked, or a mark is of a pair that is not in the queue, or names
             a text that the dataset does not have.
         BadFile: the folder exists.
@@ -131,6 +131,12 @@ def _verdicts(journals: Sequence[Journal], settle: Settle) -> tuple[dict[Pair, _
     found: dict[Pair, _Verdict] = {}
     undecided = 0
     for pair, own in marks.items():
+        if len(scales := {mark.line.scale for mark in own}) > 1:
+            raise BadSetting(
+                f"{own[0].source}, {own[-1].source}: expected one scale for the marks of a pair, "
+                f"found {', '.join(sorted(scales))}: they cannot be compared. Name journals of "
+                "one scale with --marks."
+            )
         grades = sorted(mark.line.grade or 0 for mark in own)
         if len(set(grades)) == 1:
             found[pair] = _Verdict(grades[0], tuple(own))

@@ -10,6 +10,7 @@ from nearfar.evaluation.report import Report
 from nearfar.model.space import EmbeddingSpace
 from nearfar.release.admission import measured_side
 from nearfar.release.markdown import code, plain, table
+from nearfar.release.policy import named
 from nearfar.release.verdict import Finding, Verdict
 
 Side = Literal["base", "tuned"]
@@ -45,7 +46,7 @@ def results(report: Report | None, verdict: Verdict) -> Iterator[str]:
     yield f"{SHORT_NAMES[KEY]} by cohort:"
     yield ""
     yield from table(["cohort", *heads[1:]], (
-        [plain(f"{one.field} = {one.value}"), *_cells(one, side)] for one in cohorts[:_MOST_ROWS]
+        [plain(named(one.field, one.value)), *_cells(one, side)] for one in cohorts[:_MOST_ROWS]
     ))  # fmt: skip
     if (more := len(cohorts) - _MOST_ROWS) > 0:
         yield ""
@@ -88,7 +89,7 @@ def limits(report: Report | None, verdict: Verdict, space: EmbeddingSpace) -> It
             )
         small = [one for one in report.cohorts if one.name == KEY and _of(one).n < _FEW]
         if small:
-            names = ", ".join(plain(f"{one.field} = {one.value} ({_of(one).n})")
+            names = ", ".join(plain(f"{named(one.field, one.value)} ({_of(one).n})")
                               for one in small[:_MOST_ROWS])  # fmt: skip
             yield f"- Cohorts of fewer than {_FEW} queries, of which little is sure: {names}."
     unsure = [one for one in verdict.findings if one.outcome == "INSUFFICIENT"]

@@ -22,15 +22,22 @@ import numpy.typing as npt
 from nearfar.errors import DataMismatch
 from nearfar.evaluation.holm import adjusted
 from nearfar.evaluation.intervals import lower_bound, p_below
+from nearfar.evaluation.measure import SHORT_NAMES
 from nearfar.evaluation.scores import Scores
 from nearfar.evaluation.sign_flips import sign_flip_p
 from nearfar.fingerprint import fingerprint
-from nearfar.release.integrity import require_comparable, require_numbers, span_of
-from nearfar.release.policy import ALL, Change, Floor, Policy
+from nearfar.release.integrity import (
+    alike,
+    require_comparable,
+    require_numbers,
+    require_possible,
+    span_of,
+)
+from nearfar.release.policy import ALL, Change, Floor, Policy, named
 from nearfar.release.sentences import told
-from nearfar.release.simple_rules import costs, judged_enough, sentinels
+from nearfar.release.simple_rules import JUDGED, costs, judged_enough, sentinels
 from nearfar.release.sizes import queries_needed
-from nearfar.release.verdict import Finding, Outcome, Side, Verdict, waived
+from nearfar.release.verdict import Finding, Kind, Outcome, Side, Verdict, waived
 from nearfar.release.waiving import words_for
 
 Floats = npt.NDArray[np.float64]
@@ -68,22 +75,28 @@ def decide(
         at: when, for the record.
 
     Raises:
+        BadSetting: a bar is none: nothing could fail it, or nothing pass.
         DataMismatch: the two do not measure the same thing, or not in numbers.
     """
-    floors = [rule.metric for rule in policy.floors]
-    require_numbers(candidate, [*floors, *(rule.metric for rule in policy.changes)])
+    require_possible(policy)
+    floors, changes = ([rule.metric for rule in rules] for rules in (policy.floors, policy.changes))
+    require_numbers(candidate, [*floors, *changes])
     if baseline is not None:
-        require_numbers(baseline, [rule.metric for rule in policy.changes])
+        shown = {*floors, JUDGED} & set(baseline.values)
+        require_numbers(candidate, {JUDGED} & set(candidate.values))
+        require_numbers(baseline, [*changes, *sorted(shown)])
         require_comparable(candidate, baseline, policy)
         baseline = _in_order(baseline, candidate.queries)
-    cells, small = _cells(policy, candidate, baseline)
+    cells, few, small = _cells(policy, candidate, baseline)
     findings = [
         *_judged(cells, policy, candidate, baseline),
+        *few,
         *costs(policy, candidate, baseline),
         *sentinels(policy, candidate),
         *judged_enough(policy, candidate, baseline),
     ]
     words, notes = words_for(policy.waivers, findings, today)
+    notes += [*small, *alike(candidate, baseline), *_worn(policy, runs), *_alone(policy, baseline)]
     facts = json.loads(json.dumps(asdict(policy), default=str))  # days become text
     return Verdict(
         candidate=side_of(candidate),
@@ -95,7 +108,7 @@ def decide(
         policy=facts,
         policy_digest=fingerprint(facts),
         findings=waived(findings, words),
-        notes=(*notes, *small, *_worn(policy, runs), *_alone(policy, baseline)),
+        notes=tuple(notes),
         runs=runs,
         at=at,
     )
@@ -119,13 +132,16 @@ def cohort_rows(scores: Scores, fields: Sequence[str] | None) -> Iterator[tuple[
     for field in scores.cohorts if fields is None else fields:
         values = np.array(scores.cohorts[field])
         for value in np.unique(values):
-            yield f"{field} = {value}", np.flatnonzero(values == value)
+            yield named(field, value), np.flatnonzero(values == value)
 
 
 def _cells(
     policy: Policy, candidate: Scores, baseline: Scores | None
-) -> tuple[list[_Cell], list[str]]:
-    """Return what statistics can decide, and sentences about what is too small for them."""
+) -> tuple[list[_Cell], list[Finding], list[str]]:
+    """Return what statistics can decide, and what is too small for them.
+
+    Of all queries that is missing evidence, and a finding; of a cohort it is a sentence.
+    """
     cells: list[_Cell] = []
     small: dict[str, int] = {}
     rules: list[Change | Floor] = [*policy.floors]
@@ -144,12 +160,27 @@ def _cells(
     for cohort, rows in cohort_rows(candidate, None):
         if cohort in small and guarded & {candidate.queries[row] for row in rows}:
             del small[cohort]  # sentinels decide there
+    few = [_too_few(rule, small[ALL]) for rule in rules if ALL in small]
+    small.pop(ALL, None)
     sentences = [
         f"{cohort}: {count} queries in too few groups for statistics; pin sentinel queries there, "
         "or label more (`nearfar plan`)."
         for cohort, count in small.items()
     ]
-    return cells, sentences
+    return cells, few, sentences
+
+
+def _too_few(rule: Change | Floor, queries: int) -> Finding:
+    name = SHORT_NAMES.get(rule.metric, rule.metric)
+    return Finding(
+        kind=_kind(rule), rule=rule.metric, cohort=ALL, outcome="INSUFFICIENT", queries=queries,
+        sentence=f"{name} over {ALL}: {queries} queries in too few groups for statistics; pin "
+        "sentinel queries, or label more (`nearfar plan`).",
+    )  # fmt: skip
+
+
+def _kind(rule: Change | Floor) -> Kind:
+    return "change" if isinstance(rule, Change) else "floor"
 
 
 def _values(
@@ -215,14 +246,14 @@ def _finding(
     if outcome == "INSUFFICIENT":
         gap = rule.margin if isinstance(rule, Change) else max(abs(mean - bar), 1e-3)
         needed = queries_needed(cell.values, clusters, gap, policy)
-    was = None if baseline is None else float(baseline.values[rule.metric][cell.rows].mean())
+    before = None if baseline is None else baseline.values.get(rule.metric)  # a floor needs none
     found = Finding(
-        kind="change" if change else "floor",
+        kind=_kind(rule),
         rule=rule.metric,
         cohort=cell.cohort,
         outcome=outcome,
         sentence="",
-        baseline=was,
+        baseline=None if before is None else float(before[cell.rows].mean()),
         candidate=float(candidate.values[rule.metric][cell.rows].mean()),
         difference=mean if change else None,
         low=low,

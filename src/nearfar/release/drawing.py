@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nearfar.release.needs import Divided, Need, named
-from nearfar.release.policy import ALL
+from nearfar.release.needs import Divided, Need
+from nearfar.release.policy import ALL, named
 
 Ints = npt.NDArray[np.int64]
 

@@ -41,7 +41,7 @@ class Homes:
 
     def twin(self, query: Query) -> bool:
         """Tell whether the text of a query is judged already, under whatever id."""
-        return _text_of(query) in self._kin
+        return text_of(query) in self._kin
 
     def of(self, query: Query, planned: Split | None = None) -> Split:
         """Return where the judgments of a query belong.
@@ -63,8 +63,9 @@ class Homes:
 
 
 def _kin_of(query: Query) -> list[str]:
-    return [_text_of(query), f"group {query.group}"] if query.group else [_text_of(query)]
+    return [text_of(query), f"group {query.group}"] if query.group else [text_of(query)]
 
 
-def _text_of(query: Query) -> str:
+def text_of(query: Query) -> str:
+    """Return what two queries share that say the same but for case and spaces."""
     return "text " + content_id(" ".join(query.content.casefold().split()))

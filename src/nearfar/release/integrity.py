@@ -1,11 +1,11 @@
 """Before anything is compared: do both results measure the same thing, in numbers?"""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from nearfar.errors import DataMismatch
+from nearfar.errors import DataMismatch, require
 from nearfar.evaluation.scores import Scores
 from nearfar.release.policy import Policy
 
@@ -55,6 +55,8 @@ def require_numbers(scores: Scores, metrics: Iterable[str]) -> None:
     Raises:
         DataMismatch: names the metric and the query.
     """
+    if not scores.queries:
+        raise DataMismatch(f"{scores.system}: expected measured queries, found none. Measure some.")
     if twice := len(scores.queries) - len(set(scores.queries)):
         raise DataMismatch(f"{scores.system}: expected each query once, found {twice} repeated.")
     for metric in metrics:
@@ -76,6 +78,22 @@ def require_numbers(scores: Scores, metrics: Iterable[str]) -> None:
             )
 
 
+def require_possible(policy: Policy) -> None:
+    """Refuse a bar that nothing could fail, or nothing pass, such as a margin of 2 for 2 %.
+
+    Raises:
+        BadSetting: names the metric, and what it can be.
+    """
+    for change in policy.changes:
+        least, most = span_of(change.metric)
+        require(change.margin < most - least, f"changes.margin of {change.metric}",
+                f"below {most - least:g}, all that can be lost", change.margin)  # fmt: skip
+    for floor in policy.floors:
+        least, most = span_of(floor.metric)
+        require(least < floor.at_least < most, f"floors.at_least of {floor.metric}",
+                f"above {least:g} and below {most:g}", floor.at_least)  # fmt: skip
+
+
 def require_space(candidate: Scores, space: str | None) -> None:
     """Refuse a result that was not measured in the space that is to be released.
 
@@ -91,6 +109,18 @@ def require_space(candidate: Scores, space: str | None) -> None:
         )
 
 
+def alike(candidate: Scores, baseline: Scores | None) -> Iterator[str]:
+    """Say so if two results, in one order of queries, are one: of course nothing was lost then."""
+    if baseline is None or candidate.values.keys() != baseline.values.keys():
+        return
+    pairs = ((found, baseline.values[name]) for name, found in candidate.values.items())
+    if all(np.array_equal(found, was) for found, was in pairs):
+        yield (
+            "Candidate and baseline have the same values for every query. Are they one result "
+            "under two names? Then this says nothing of the candidate."
+        )
+
+
 def _require_queries(candidate: Scores, baseline: Scores) -> None:
     ours, theirs = set(candidate.queries), set(baseline.queries)
     for which, more in (("baseline", ours - theirs), ("candidate", theirs - ours)):
@@ -103,12 +133,18 @@ def _require_queries(candidate: Scores, baseline: Scores) -> None:
             )
     at = {query: row for row, query in enumerate(baseline.queries)}
     rows = [at[query] for query in candidate.queries]
+    # A field that one side lacks counts too: else whoever measures fewer is asked less.
+    fields = dict.fromkeys((*candidate.cohorts, *baseline.cohorts))
     for what, mine, other in (
         ("clusters", candidate.clusters, baseline.clusters),
-        *((f"cohorts by {field}", candidate.cohorts[field], baseline.cohorts.get(field, ()))
-          for field in candidate.cohorts),
+        *((f"cohorts by {field}", candidate.cohorts.get(field, ()), baseline.cohorts.get(field, ()))
+          for field in fields),
     ):  # fmt: skip
-        if not other or any(a != other[row] for a, row in zip(mine, rows, strict=True)):
+        if (
+            len(mine) != len(rows)
+            or len(other) != len(rows)
+            or any(a != other[row] for a, row in zip(mine, rows, strict=True))
+        ):
             raise DataMismatch(
                 f"Expected the same {what} in both results, found others. Measure both with the "
                 "same evaluation.cohorts, by the same version of nearfar."

@@ -12,14 +12,13 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlsplit
 
 import jinja2
 
 from nearfar.errors import BadSetting, NearfarError
 from nearfar.release.labelling import MOST_SECONDS, Labeller
-from nearfar.release.marks import SCALES
-from nearfar.release.texts import Texts
+from nearfar.release.marks import GRADES
+from nearfar.release.texts import Texts, harmless
 
 HOST = "127.0.0.1"
 TOKEN = "X-Nearfar-Token"
@@ -93,14 +92,14 @@ class Sheet:
         state: dict[str, Any] = {
             "message": message, "done": standing.done, "total": standing.total,
             "skipped": standing.skipped, "seconds_left": standing.seconds_left,
-            "most": SCALES[self._labeller.scale], "by": self._labeller.by, "pair": None,
+            "grades": GRADES[self._labeller.scale], "by": self._labeller.by, "pair": None,
         }  # fmt: skip
         if item is not None:
             shown = self._texts.shown(item)
             state["pair"] = {
-                "query_id": item.query_id, "document_id": item.document_id, "why": item.why,
-                "query": shown.query, "parts": shown.parts, "folded": shown.folded,
-                "more": shown.more,
+                "query_id": item.query_id, "document_id": item.document_id,
+                "why": harmless(item.why), "query": shown.query, "parts": shown.parts,
+                "folded": shown.folded, "more": shown.more,
             }  # fmt: skip
         return state
 
@@ -170,7 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
         if name not in _OURS:  # any port: a tunnel may lead here from another one
             raise Refused(HTTPStatus.FORBIDDEN, "this sheet is for this machine alone.")
         origin = self.headers.get("Origin")
-        if origin and urlsplit(origin).netloc != self.headers.get("Host"):
+        if origin and origin.partition("://")[2] != self.headers.get("Host"):
             raise Refused(HTTPStatus.FORBIDDEN, "another page asked.")
 
     def _require_token(self) -> None:
@@ -186,7 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if kind != "application/json" or not length.isdecimal():
             raise Refused(HTTPStatus.BAD_REQUEST, "expected JSON.")
-        if int(length) > _MOST_BYTES:
+        if len(length) > len(str(_MOST_BYTES)) or int(length) > _MOST_BYTES:
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "that is too long.")
         try:
             asked = json.loads(self.rfile.read(int(length)))

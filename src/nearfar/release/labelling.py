@@ -169,6 +169,7 @@ class Labeller:
 
     def _line(self, pair: Pair, did: Did, grade: int | None, seconds: float, note: str) -> Line:
         at = self._now().isoformat(timespec="seconds")
+        note = note.encode(errors="replace").decode()  # half of a pair of surrogates is no text
         return Line(query_id=pair[0], document_id=pair[1], did=did, grade=grade, scale=self.scale,
                     by=self.by, at=at, seconds=round(min(max(seconds, 0.0), MOST_SECONDS), 1),
                     note=note, settles=self._settles)  # fmt: skip

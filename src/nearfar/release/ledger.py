@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nearfar.errors import BadFile, said
-from nearfar.files import lock
+from nearfar.release.marks import wait_for
 from nearfar.release.verdict import Verdict
 
 _SAME = ("dataset", "split", "candidate", "baseline", "policy")
@@ -45,7 +45,7 @@ def enter(path: Path, verdict: Verdict) -> None:
     row = _row(verdict)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
-        lock(file.fileno(), f"{path}: another gate writes to it.")
+        wait_for(file.fileno())
         if all(any(old[key] != row[key] for key in _SAME) for old in _rows(path)):
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
             file.flush()
@@ -69,7 +69,9 @@ def _rows(path: Path) -> list[Mapping[str, Any]]:
     if not path.exists():
         return []
     rows: list[Mapping[str, Any]] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    # Not splitlines(): a name may hold what it takes for the end of a line, such as U+2028.
+    lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    for number, line in enumerate(lines if lines != [""] else [], start=1):
         try:
             row = json.loads(line)
             rows.append({**row, **{key: row[key] for key in _SAME}})

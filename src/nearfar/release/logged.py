@@ -30,8 +30,9 @@ def read_logged(path: Path) -> Iterator[Query]:
                 f"{path}:{number}: expected a text in {', '.join(_TEXTS)}, found {content!r}. "
                 "Correct the line or remove it."
             )
-        group = next((str(row.pop(key)) for key in _GROUPS if key in row), "")
-        id_ = str(row.pop("id", "") or content_id(content))
+        group = next((str(row.pop(key)) for key in _GROUPS if row.get(key) is not None), "")
+        given = row.pop("id", None)
+        id_ = content_id(content) if given in (None, "") else str(given)
         fields = {key: one for key, one in row.items() if isinstance(one, str | int | float)}
         yield Query(id=id_, content=content, group=group, source=f"{path.name}:{number}",
                     fields=fields)  # fmt: skip

@@ -21,7 +21,12 @@ Did = Literal["mark", "skip", "undo"]
 # On Windows a file is opened as text unless told otherwise, and its ends of lines are changed.
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 
-SCALES: Mapping[str, int] = {"0-3": 3, "yes-no": 1}  # the highest grade; 0 is no answer
+# What the grades of a scale mean, from 0: no answer.
+GRADES: Mapping[str, tuple[str, ...]] = {
+    "0-3": ("no answer", "touches it", "answers in part", "answers"),
+    "yes-no": ("no answer", "answers"),
+}
+SCALES: Mapping[str, int] = {name: len(words) - 1 for name, words in GRADES.items()}  # the highest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +106,7 @@ class Journal:
         with self._mutex:
             handle = os.open(self.path, _FLAGS, 0o666)
             try:
-                _wait_for(handle)
+                wait_for(handle)
                 self.refresh()
                 self._mend(handle)
                 yield lambda line: self._append(handle, line)
@@ -189,8 +194,8 @@ def settled(journals: Sequence[Journal]) -> dict[Pair, Mark]:
     return found
 
 
-def _wait_for(handle: int) -> None:
-    """Wait until no other process writes; a line takes a moment."""
+def wait_for(handle: int) -> None:
+    """Wait until no other process writes to an open file; a line takes a moment."""
     try:
         import fcntl
     except ImportError:  # Windows has no such lock; there it is up to the user

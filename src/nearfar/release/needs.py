@@ -13,7 +13,7 @@ import numpy.typing as npt
 from nearfar.errors import BadSetting, DataMismatch, require
 from nearfar.evaluation.scores import Scores
 from nearfar.release.integrity import require_comparable, require_numbers
-from nearfar.release.policy import ALL, Change, Policy
+from nearfar.release.policy import ALL, Change, Policy, named
 from nearfar.release.sizes import deviation_of, effect_of, queries_for
 
 Floats = npt.NDArray[np.float64]
@@ -134,11 +134,6 @@ def needs(
                 rules_out=out if out < 1 else None,
             ))  # fmt: skip
     return tuple(found)
-
-
-def named(field: str, value: str) -> str:
-    """Return what the gate calls a cohort."""
-    return f"{field} = {value}"
 
 
 def _cohorts(rule: Change, labelled: Divided, unlabelled: Divided) -> list[tuple[str, list[str]]]:

@@ -4,6 +4,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
 from nearfar.evaluation.measure import NOTHING, SHORT_NAMES
+from nearfar.release.markdown import code, plain
 from nearfar.release.verdict import Finding, Verdict
 
 ANNOTATIONS = 10  # GitHub shows no more of a step
@@ -19,14 +20,14 @@ def junit(verdict: Verdict) -> str:
     root = ET.Element("testsuites", name="nearfar gate")
     suites: dict[str, list[Finding]] = {}
     for found in verdict.findings:
-        suites.setdefault(f"{found.kind} {found.rule}", []).append(found)
+        suites.setdefault(_printable(f"{found.kind} {found.rule}"), []).append(found)
     for name, cases in suites.items():
         failed = [one for one in cases if one.outcome == "REGRESSION" and not one.waived]
         skipped = [one for one in cases if one.outcome != "PASS" and one not in failed]
         suite = ET.SubElement(root, "testsuite", name=name, tests=str(len(cases)), errors="0",
                               failures=str(len(failed)), skipped=str(len(skipped)))  # fmt: skip
         for one in cases:
-            case = ET.SubElement(suite, "testcase", classname=name, name=one.cohort)
+            case = ET.SubElement(suite, "testcase", classname=name, name=_printable(one.cohort))
             if one in failed:
                 ET.SubElement(case, "failure", message="REGRESSION").text = _printable(one.sentence)
             elif one in skipped:
@@ -42,7 +43,7 @@ def junit_error(message: str) -> str:
     suite = ET.SubElement(root, "testsuite", name="integrity", tests="1", failures="0",
                           errors="1", skipped="0")  # fmt: skip
     case = ET.SubElement(suite, "testcase", classname="integrity", name="integrity")
-    ET.SubElement(case, "error", message="not comparable").text = _printable(message)
+    ET.SubElement(case, "error", message="not judged").text = _printable(message)
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -62,18 +63,18 @@ def markdown(verdict: Verdict) -> str:
     """Return the whole table, for a step summary, a pull request or a card."""
     baseline = verdict.baseline.system if verdict.baseline else "no baseline"
     lines = [
-        f"## {_SIGNS[verdict.outcome]} {verdict.outcome}: {_cell(verdict.candidate.system)} "
-        f"against {_cell(baseline)}",
+        f"## {_SIGNS[verdict.outcome]} {verdict.outcome}: {plain(verdict.candidate.system)} "
+        f"against {plain(baseline)}",
         "",
-        *(f"{_cell(sentence)}  " for sentence in verdict.sentences()),
+        *(f"{plain(sentence)}  " for sentence in verdict.sentences()),
         "",
         "| | rule | cohort | queries | baseline | candidate | change | surely above | must be "
         "above |",
         "|---|---|---|--:|--:|--:|--:|--:|--:|",
         *_rows(verdict),
         "",
-        f"{verdict.queries:,} queries of the {verdict.split} split of dataset "
-        f"`{verdict.dataset}`; policy `{verdict.policy_digest}`; candidate number "
+        f"{verdict.queries:,} queries of the {plain(verdict.split)} split of dataset "
+        f"{code(verdict.dataset)}; policy {code(verdict.policy_digest)}; candidate number "
         f"{verdict.runs} on this test set.",
     ]
     return "\n".join(lines) + "\n"
@@ -86,20 +87,13 @@ def _rows(verdict: Verdict) -> Iterator[str]:
         signed = (one.difference, one.low, one.bar)
         cells = [
             _SIGNS[one.outcome] + (" waived" if one.waived else ""),
-            _cell(SHORT_NAMES.get(one.rule, one.rule)),
-            _cell(one.cohort),
+            plain(SHORT_NAMES.get(one.rule, one.rule)),
+            plain(one.cohort),
             NOTHING if one.queries is None else f"{one.queries:,}",
             *(NOTHING if number is None else f"{number:.3f}" for number in numbers),
             *(NOTHING if number is None else f"{number:+.3f}" for number in signed),
         ]
         yield f"| {' | '.join(cells)} |"
-
-
-def _cell(text: str) -> str:
-    """Return a text that cannot leave its cell, nor be read as markup."""
-    for sign in "\\`*_[]<>|#":
-        text = text.replace(sign, f"\\{sign}")
-    return " ".join(text.split())
 
 
 def _message(text: str) -> str:

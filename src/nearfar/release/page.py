@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from nearfar.evaluation.measure import NOTHING, SHORT_NAMES
 from nearfar.files import whole_file
 from nearfar.pictures import BASE, INK, TUNED, WRONG, svg
+from nearfar.release.markdown import line
 from nearfar.release.verdict import Finding, Verdict
 
 _COLOURS = {"PASS": TUNED, "REGRESSION": WRONG, "INSUFFICIENT": BASE}
@@ -58,7 +59,8 @@ def changes_picture(findings: Sequence[Finding]) -> str:
         bars = {one.bar for one in shown if one.bar is not None}
         for bar in bars:
             ax.axvline(bar, color=WRONG, linewidth=0.8, linestyle="--")
-        ax.set_yticks(range(len(shown)), [f"{one.cohort} ({one.queries:,})" for one in shown])
+        names = [line(f"{one.cohort} ({one.queries:,})") for one in shown]
+        ax.set_yticks(range(len(shown)), names, parse_math=False)  # "$" is a sign like others
         name = SHORT_NAMES.get(shown[0].rule, shown[0].rule)
         ax.set(
             title=f"{name}: candidate less baseline, and how low it may really be",
@@ -72,7 +74,7 @@ def changes_picture(findings: Sequence[Finding]) -> str:
 def _by_rule(verdict: Verdict) -> list[list[Finding]]:
     found: dict[str, list[Finding]] = {}
     for one in verdict.findings:
-        if one.kind == "change":
+        if one.kind == "change" and one.difference is not None:
             found.setdefault(one.rule, []).append(one)
     return list(found.values())
 

@@ -21,7 +21,7 @@ from nearfar.files import whole_file
 from nearfar.records import Query, Split
 from nearfar.release.dividing import fields_of, labels_of, more_labels
 from nearfar.release.drawing import dealt, draw, pooled, shuffled
-from nearfar.release.homes import Homes
+from nearfar.release.homes import Homes, text_of
 from nearfar.release.needs import ASSUMED, Differences, Divided, Need, needs
 from nearfar.release.policy import Policy
 from nearfar.release.queue import Item
@@ -191,7 +191,7 @@ def _pool(
     texts: set[str] = set()
     elsewhere = 0
     for query in chain(dataset.queries(), logged):
-        text = " ".join(query.content.casefold().split())
+        text = text_of(query)
         if homes.judged(query.id) or homes.twin(query) or query.id in pool or text in texts:
             continue
         if homes.of(query) == split:

@@ -9,6 +9,12 @@ from nearfar.errors import BadSetting, require
 
 ALL = "all queries"  # the cohort that everyone is in
 
+
+def named(field: str, value: str) -> str:
+    """Return what a cohort is called, in verdicts, plans and waivers."""
+    return f"{field} = {value}"
+
+
 Insufficient = Literal["hold", "canary"]
 
 

@@ -1,5 +1,6 @@
 """The rules that need no statistics: what a system costs, what must be found, what is judged."""
 
+import math
 from collections.abc import Iterator
 
 from nearfar.errors import DataMismatch
@@ -11,10 +12,14 @@ JUDGED = "judged_at_10_score"
 
 
 def costs(policy: Policy, candidate: Scores, baseline: Scores | None) -> Iterator[Finding]:
-    """Yield a finding for each bound on a cost; what was not measured is insufficient."""
+    """Yield a finding for each bound on a cost; what was not measured is insufficient.
+
+    Raises:
+        DataMismatch: a cost is no number.
+    """
     for rule in policy.costs:
-        found = candidate.costs.get(rule.name)
-        was = None if baseline is None else baseline.costs.get(rule.name)
+        found = _cost(candidate, rule.name)
+        was = None if baseline is None else _cost(baseline, rule.name)
         bounds = [("the policy allows", rule.at_most)]
         if rule.times_baseline is not None and baseline is not None:
             times = f"{rule.times_baseline:g} times the baseline's"
@@ -23,7 +28,8 @@ def costs(policy: Policy, candidate: Scores, baseline: Scores | None) -> Iterato
             if most is None and what == "the policy allows":
                 continue
             outcome: Outcome = "INSUFFICIENT"
-            sentence = f"{rule.name} was not measured for both; `nearfar evaluate` measures it."
+            whom = "the candidate" if found is None else "the baseline"
+            sentence = f"{rule.name} of {whom} was not measured; `nearfar compare` measures it."
             if found is not None and most is not None:
                 outcome = "PASS" if found <= most else "REGRESSION"
                 verb = "within" if found <= most else "above"
@@ -32,6 +38,16 @@ def costs(policy: Policy, candidate: Scores, baseline: Scores | None) -> Iterato
                 kind="cost", rule=rule.name, cohort=ALL, outcome=outcome, sentence=sentence,
                 baseline=was, candidate=found, bar=most,
             )  # fmt: skip
+
+
+def _cost(scores: Scores, name: str) -> float | None:
+    found = scores.costs.get(name)
+    number = isinstance(found, int | float) and math.isfinite(found)
+    if found is not None and not number:
+        raise DataMismatch(
+            f"{scores.system}: expected {name} to be a number, found {found!r}. Measure it again."
+        )
+    return found
 
 
 def sentinels(policy: Policy, candidate: Scores) -> Iterator[Finding]:

@@ -142,6 +142,8 @@ def read_verdict(path: Path) -> Verdict:
             "findings": tuple(Finding(**one) for one in facts["findings"]),
             "notes": tuple(facts["notes"]),
         })  # fmt: skip
+        if strange := {one.outcome for one in verdict.findings} - set(EXIT_CODES):
+            raise ValueError(f"there is no outcome {', '.join(map(repr, strange))}")
         if claimed != [verdict.outcome, verdict.action, verdict.exit_code]:
             raise ValueError(f"it says {claimed[0]}, and its findings say {verdict.outcome}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -30,5 +30,5 @@ def words_for(
 
 
 def _meant(waiver: Waiver, found: Finding) -> bool:
-    named = waiver.metric in (found.rule, f"{found.kind}s")
-    return named and waiver.cohort == found.cohort
+    named = found.rule if found.kind != "sentinel" else "sentinels"
+    return (waiver.metric, waiver.cohort) == (named, found.cohort)
