@@ -177,7 +177,7 @@ def test_what_passes_its_policy_is_indexed_and_what_does_not_is_not(
     finished: Finished, home: Path
 ) -> None:
     """The stages are done already: only the gate is new."""
-    change = "policy.changes=[{metric='ndcg_at_10_score', margin=1.5}]"
+    change = "policy.changes=[{metric='ndcg_at_10_score', margin=0.9}]"
     passed, _ = walked(home, read_recipe(home / "tiny.toml", [change]))
     assert passed.verdict is not None
     assert (passed.verdict.outcome, passed.index) == ("PASS", finished.index)

@@ -15,6 +15,7 @@ from nearfar.mining.settings import Mining
 from nearfar.model.rerankers import RerankerSettings
 from nearfar.model.text import TextSettings
 from nearfar.pipeline.settings import apply_change, changed, settings_from
+from nearfar.release.integrity import require_possible
 from nearfar.release.policy import Policy
 from nearfar.teaching.fusing import require_weights
 from nearfar.teaching.questions import Judging
@@ -187,7 +188,13 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
         raise BadSetting(f"{path}: expected TOML in UTF-8 ({error}).") from error
     for change in changes:
         apply_change(table, change)
-    return settings_from(Recipe, table, where=str(path))
+    recipe = settings_from(Recipe, table, where=str(path))
+    if recipe.policy is not None:
+        try:
+            require_possible(recipe.policy)
+        except BadSetting as error:
+            raise BadSetting(f"{path}: policy.{error}") from error
+    return recipe
 
 
 def free_settings(changes: Sequence[str]) -> FreeSettings:

@@ -50,7 +50,7 @@ class Aliases:
             if change.alias != alias:
                 continue
             if change.how == "rollback":
-                versions.pop()
+                versions = versions[:-1]
             else:
                 versions.append(change.version)
         return versions[:-1]
