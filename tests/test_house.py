@@ -40,3 +40,8 @@ def test_the_map_of_the_house_names_every_room() -> None:
     rooms = {path.parent.name for path in SOURCES} - {"nearfar"}
     page = Path("ARCHITECTURE.md").read_text()
     assert not [room for room in rooms if f"{room}/" not in page]
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    tests = [path.name for path in Path(__file__).parent.rglob("*.py") if path.stem != "conftest"]
+    assert len(tests) == len(set(tests))  # pytest refuses the second of two, when all are run
