@@ -19,7 +19,7 @@ SHORT_NAMES = {  # for people; files keep the whole names
     "alignment_loss": "alignment↓",
     "uniformity_loss": "uniformity↓",
     "isotropy_score": "isotropy",
-    "effective_rank_score": "effective rank",
+    "effective_rank_score": "eff. rank",
     "hubness_loss": "hubness↓",
     "judged_at_10_score": "judged@10",
 }
