@@ -94,6 +94,7 @@ def test_long_texts_are_folded_until_asked_for(tmp_path: Path) -> None:
     assert kept.endswith("word")
 
 
+# Single keys are read from a pseudo-terminal, which Windows does not have.
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")
 def test_a_terminal_gives_single_keys_and_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     import pty

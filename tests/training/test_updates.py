@@ -76,6 +76,7 @@ def test_after_a_run_layers_are_computed_once_again(
 
 @pytest.mark.slow
 # torch.compile writes C++; nothing else here needs a compiler, so a machine may have none.
+# torch.compile on a CPU writes C++ and has it compiled.
 @pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler is here")
 @pytest.mark.filterwarnings("ignore")  # torch compiles with many of its own
 def test_a_compiled_model_learns_the_same_weights(dataset: Dataset, tmp_path: Path) -> None:

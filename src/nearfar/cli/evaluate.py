@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nearfar.cli.options import Base, DatasetFolder, MaxTokens
+from nearfar.cli.options import Base, DatasetFolder, Lexical, LexicalWeight, MaxTokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,13 +33,8 @@ def evaluate(
         list[int] | None,
         typer.Option(help="How many the reranker reads; repeatable. Default: 50, 100, 200."),
     ] = None,
-    lexical: Annotated[
-        bool, typer.Option("--lexical", help="Words (BM25) help to find candidates.")
-    ] = False,
-    lexical_weight: Annotated[
-        float | None,
-        typer.Option(help="How much words count beside meaning, 0 to 1. Default: by ranks (RRF)."),
-    ] = None,
+    lexical: Lexical = False,
+    lexical_weight: LexicalWeight = None,
     budget_ms: Annotated[
         list[float] | None,
         typer.Option(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nearfar.cli.options import Baseline, PolicyFile
+
 if TYPE_CHECKING:
     from nearfar.release.verdict import Verdict
 
@@ -14,13 +16,8 @@ if TYPE_CHECKING:
 def gate(
     folder: Annotated[Path, typer.Argument(help="Where the verdict will stand.")],
     candidate: Annotated[Path, typer.Option(help="Results of `nearfar evaluate`.")],
-    baseline: Annotated[
-        Path | None, typer.Option(help="Results of what is in use, on the same queries.")
-    ] = None,
-    policy: Annotated[
-        Path | None,
-        typer.Option(help="The bar, in TOML. Default: no cohort may lose 0.02 of nDCG@10."),
-    ] = None,
+    baseline: Baseline = None,
+    policy: PolicyFile = None,
     ledger: Annotated[
         Path | None, typer.Option(help="Of all runs on a test set. Default: FOLDER/ledger.jsonl.")
     ] = None,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nearfar.cli.options import DatasetFolder, MaxTokens
+from nearfar.cli.options import DatasetFolder, Lexical, LexicalWeight, MaxTokens
 
 if TYPE_CHECKING:
     from mteb.abstasks import AbsTaskRetrieval
@@ -27,13 +27,8 @@ def mteb(
     candidates: Annotated[
         int | None, typer.Option(help="How many it reads, and returns. Default: 100.")
     ] = None,
-    lexical: Annotated[
-        bool, typer.Option("--lexical", help="Words (BM25) help to find candidates.")
-    ] = False,
-    lexical_weight: Annotated[
-        float | None,
-        typer.Option(help="How much words count beside meaning, 0 to 1. Default: by ranks (RRF)."),
-    ] = None,
+    lexical: Lexical = False,
+    lexical_weight: LexicalWeight = None,
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
     name: Annotated[
         str | None, typer.Option(help="organisation/model. Default: made of the model's own.")

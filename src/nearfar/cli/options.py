@@ -15,3 +15,15 @@ Replace = Annotated[
 MaxTokens = Annotated[
     int | None, typer.Option(min=1, help="Cut texts there. Default: as the model says.")
 ]
+Lexical = Annotated[bool, typer.Option("--lexical", help="Words (BM25) help to find candidates.")]
+LexicalWeight = Annotated[
+    float | None,
+    typer.Option(help="How much words count beside meaning, 0 to 1. Default: by ranks (RRF)."),
+]
+Baseline = Annotated[
+    Path | None, typer.Option(help="Results of what is in use, on the same queries.")
+]
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option(help="The bar, in TOML. Default: no cohort may lose 0.02 of nDCG@10."),
+]

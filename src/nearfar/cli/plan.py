@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from nearfar.cli.options import DatasetFolder
+from nearfar.cli.options import Baseline, DatasetFolder, PolicyFile
 
 if TYPE_CHECKING:
     from nearfar.records import Split
@@ -18,13 +18,8 @@ def plan(
     candidate: Annotated[
         Path | None, typer.Option(help="Results of `nearfar evaluate`: how much queries differ.")
     ] = None,
-    baseline: Annotated[
-        Path | None, typer.Option(help="Results of what is in use, on the same queries.")
-    ] = None,
-    policy: Annotated[
-        Path | None,
-        typer.Option(help="The bar, in TOML. Default: no cohort may lose 0.02 of nDCG@10."),
-    ] = None,
+    baseline: Baseline = None,
+    policy: PolicyFile = None,
     effect: Annotated[
         float | None, typer.Option(help="The loss that matters. Default: the policy's margins.")
     ] = None,

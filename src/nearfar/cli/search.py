@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nearfar.cli.options import MaxTokens
+from nearfar.cli.options import Lexical, LexicalWeight, MaxTokens
 from nearfar.cli.talking import say
 
 if TYPE_CHECKING:
@@ -34,13 +34,8 @@ def search(
     budget_ms: Annotated[
         float | None, typer.Option(help="Stop reading after so many milliseconds in all.")
     ] = None,
-    lexical: Annotated[
-        bool, typer.Option("--lexical", help="Words (BM25) help to find candidates.")
-    ] = False,
-    lexical_weight: Annotated[
-        float | None,
-        typer.Option(help="How much words count beside meaning, 0 to 1. Default: by ranks (RRF)."),
-    ] = None,
+    lexical: Lexical = False,
+    lexical_weight: LexicalWeight = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line a hit.")] = False,
     max_tokens: MaxTokens = None,
 ) -> None:

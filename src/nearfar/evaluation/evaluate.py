@@ -18,7 +18,7 @@ from nearfar.evaluation.embedded import Embedded, Task, embed, rankings, read_ta
 from nearfar.evaluation.geometry import alignment, answer_rows, shape_of
 from nearfar.evaluation.intervals import Estimate, estimate
 from nearfar.evaluation.margins import Similarities, digest, pin_negatives, similarities
-from nearfar.evaluation.measure import Measure, paired
+from nearfar.evaluation.measure import Measure, paired, span_of
 from nearfar.evaluation.metrics import METRICS, per_query
 from nearfar.evaluation.report import Report
 from nearfar.evaluation.reranked import TwoStages, compare_stages, read_candidates
@@ -255,9 +255,6 @@ def _measure(
     return Measured(embedded, found, values, alike, shape_of(embedded, seed=settings.seed))
 
 
-_SPANS = {"margin_score": (-2.0, 2.0), "alignment_loss": (0.0, 4.0)}
-
-
 def _compare(
     name: str,
     before: Measured,
@@ -268,7 +265,7 @@ def _compare(
     value: str = "",
 ) -> Measure:
     own = [clusters[row] for row in rows]
-    span = _SPANS.get(name, (0.0, 1.0))
+    span = span_of(name)
     old = before.values[name][rows]
     if after is None:
         return Measure(name=name, base=estimate(old, own, span=span), field=field, value=value)

@@ -6,7 +6,9 @@ from typing import Any
 
 from nearfar.evaluation.intervals import Estimate, Floats, estimate
 
-DOWN_IS_GOOD = ("alignment_loss", "uniformity_loss", "hubness_loss")
+_DOWN_IS_GOOD = ("_loss", "_error")
+# What a metric can be for one query, where that is not 0 to 1.
+_SPANS = {"margin_score": (-2.0, 2.0), "alignment_loss": (0.0, 4.0)}
 NOTHING = "\u2013"  # a dash, where there is no number
 SHORT_NAMES = {  # for people; files keep the whole names
     "ndcg_at_10_score": "nDCG@10",
@@ -23,6 +25,16 @@ SHORT_NAMES = {  # for people; files keep the whole names
     "hubness_loss": "hubness↓",
     "judged_at_10_score": "judged@10",
 }
+
+
+def span_of(metric: str) -> tuple[float, float]:
+    """Return the least and the most that a metric can be for one query."""
+    return _SPANS.get(metric, (0.0, 1.0))
+
+
+def down_is_good(metric: str) -> bool:
+    """Return whether less of a metric is better, as its name says."""
+    return metric.endswith(_DOWN_IS_GOOD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +54,7 @@ class Measure:
         change = self.difference
         if change is None or not (change.above_zero or change.below_zero):
             return "unclear"
-        return "better" if change.above_zero != (self.name in DOWN_IS_GOOD) else "worse"
+        return "better" if change.above_zero != down_is_good(self.name) else "worse"
 
 
 def paired(

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from nearfar.errors import BadRecord, BadSetting
 from nearfar.evaluation.holm import adjusted
 from nearfar.evaluation.intervals import FEWEST, Estimate, estimate
+from nearfar.evaluation.measure import down_is_good
 from nearfar.evaluation.scores import Scores
 from nearfar.evaluation.sign_flips import sign_flip_p
 from nearfar.evaluation.wanted import CROSS
@@ -30,7 +31,6 @@ ALPHA = 0.05  # chance that, where nothing got worse, any slice at all is confir
 _ALIKE = 0.8  # two slices that share so much of both are one
 _SURE = 2.0  # standard errors below which the loss of a slice hardly lies
 _LOOKED_AT = 50  # slices for each that is proposed, the worst first: others are much like them
-_DOWN_IS_GOOD = ("_loss", "_error")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,7 @@ def losing_slices(
                 f"{scores.system} has no {metric}. There are: {', '.join(scores.values)}."
             )
     differences = candidate.values[metric] - baseline.values[metric]
-    sign = -1.0 if metric.endswith(_DOWN_IS_GOOD) else 1.0
+    sign = -1.0 if down_is_good(metric) else 1.0
     found = find_slices(
         sign * differences, candidate.clusters, candidate.cohorts,
         span=span, most=most, resamples=resamples, seed=seed,

@@ -231,10 +231,10 @@ class _Walk:
     def evaluate(
         self, dataset: Dataset, base: TextEncoder, tuned: Remembering, cross: Path | None
     ) -> Path:
-        second = self._second.measured(cross)
+        second, chosen = self._second.measured(cross), self.recipe.evaluation
         facts: dict[str, Any] = {"dataset": dataset.digest, "base": base.space.fingerprint,
                  "tuned": tuned.space.fingerprint,
-                 "evaluation": asdict(self.recipe.evaluation)}  # fmt: skip
+                 "evaluation": asdict(chosen)}  # fmt: skip
         if second is not None:
             facts |= {"reranker": second.reranker.fingerprint, "candidates": second.candidates}
         work = self._stage("evaluate", facts)
@@ -244,12 +244,13 @@ class _Walk:
                     work.folder,
                     dataset,
                     (base, tuned),
-                    self.recipe.evaluation,
+                    chosen,
                     names=(self.recipe.model.base, str(self.model)),
                     second=second,
                     log=None if self.model is None else self.model.parent / "log.jsonl",
                     model=self.model,
-                    trained=trained_texts(dataset),
+                    # Only cohorts that a recipe names can ask what was learned from.
+                    trained=trained_texts(dataset) if chosen.cohorts is not None else None,
                     progress=self.talk.progress,
                 )
         return work.folder

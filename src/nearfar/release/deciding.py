@@ -22,7 +22,7 @@ import numpy.typing as npt
 from nearfar.errors import DataMismatch
 from nearfar.evaluation.holm import adjusted
 from nearfar.evaluation.intervals import lower_bound, p_below
-from nearfar.evaluation.measure import SHORT_NAMES
+from nearfar.evaluation.measure import SHORT_NAMES, down_is_good, span_of
 from nearfar.evaluation.scores import Scores
 from nearfar.evaluation.sign_flips import sign_flip_p
 from nearfar.fingerprint import fingerprint
@@ -31,7 +31,6 @@ from nearfar.release.integrity import (
     require_comparable,
     require_numbers,
     require_possible,
-    span_of,
 )
 from nearfar.release.policy import ALL, Change, Floor, Policy, named
 from nearfar.release.sentences import told
@@ -188,7 +187,7 @@ def _values(
 ) -> tuple[Floats, tuple[float, float]]:
     """Return what a rule looks at, query by query, up is good, and what it can be."""
     least, most = span_of(rule.metric)
-    sign = -1.0 if rule.metric.endswith(("_loss", "_error")) else 1.0
+    sign = -1.0 if down_is_good(rule.metric) else 1.0
     values = sign * candidate.values[rule.metric]
     if isinstance(rule, Floor) or baseline is None:
         return values, (least, most) if sign > 0 else (-most, -least)

@@ -6,19 +6,13 @@ from typing import Any
 import numpy as np
 
 from nearfar.errors import DataMismatch, require
+from nearfar.evaluation.measure import span_of
 from nearfar.evaluation.scores import Scores
 from nearfar.release.policy import Policy
 
 SHOWN = 3  # ids in a message
 
-# What a value can be, where that is not 0 to 1.
-_SPANS = {"margin_score": (-2.0, 2.0), "alignment_loss": (0.0, 4.0)}
 _ROUNDING = 1e-6
-
-
-def span_of(metric: str) -> tuple[float, float]:
-    """Return the least and the most that a metric can be for one query."""
-    return _SPANS.get(metric, (0.0, 1.0))
 
 
 def require_comparable(candidate: Scores, baseline: Scores, policy: Policy) -> None:
