@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import jinja2
-
 from nearfar.evaluation.comparing import LEVEL, Compared, Comparison, Difference
 from nearfar.evaluation.intervals import FEWEST
 from nearfar.evaluation.measure import NOTHING, SHORT_NAMES, span
 from nearfar.files import whole_file
+from nearfar.pages import template
 
 FORMAT = 1
 _TIMES = "A query is timed alone, encoded and searched, on the machine that ran this."
@@ -195,14 +194,7 @@ def _tables(comparison: Comparison) -> list[tuple[str, Table]]:
 
 
 def _page(comparison: Comparison, notes: Sequence[str]) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("nearfar.evaluation"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("compare.html").render(
+    return template("nearfar.evaluation", "compare.html").render(
         comparison=comparison, headline=headline(comparison), about=about(comparison),
         notes=notes, tables=_tables(comparison), times=_TIMES,
     )  # fmt: skip

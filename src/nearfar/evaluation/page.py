@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from nearfar.data.dataset import Dataset
 from nearfar.evaluation import pictures
 from nearfar.evaluation.curve_pictures import curves_picture
@@ -18,6 +16,7 @@ from nearfar.evaluation.report import headline
 from nearfar.evaluation.settings import Evaluation
 from nearfar.evaluation.stages import milliseconds, told_of_stages
 from nearfar.files import whole_file
+from nearfar.pages import template
 
 _SHOWN = 10  # queries that gained most, and that lost most
 _HITS = 3
@@ -54,22 +53,14 @@ def write_page(
         log: log.jsonl of the training, if there was one.
         lineage: a picture of what the model was made of, as SVG; empty for none.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("nearfar.evaluation"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     filters: dict[str, Callable[..., str]] = {
         "title_of": _title,
         "span": span,
         "milliseconds": milliseconds,
     }
-    environment.filters |= filters
     report = evidence.report
     better, worse = _changes(evidence, dataset)
-    page = environment.get_template("report.html").render(
+    page = template("nearfar.evaluation", "report.html", filters).render(
         report=report,
         headline=headline(report),
         queries=len(evidence.task.queries),

@@ -13,9 +13,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import jinja2
-
 from nearfar.errors import BadSetting, NearfarError
+from nearfar.pages import template
 from nearfar.release.labelling import MOST_SECONDS, Labeller
 from nearfar.release.marks import GRADES
 from nearfar.release.texts import Texts, harmless
@@ -197,11 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _page(self) -> None:
         nonce = secrets.token_urlsafe(16)
-        environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("nearfar.release"), autoescape=True,
-            undefined=jinja2.StrictUndefined,
-        )  # fmt: skip
-        text = environment.get_template("label.html").render(nonce=nonce, header=TOKEN)
+        text = template("nearfar.release", "label.html").render(nonce=nonce, header=TOKEN)
         self._send(HTTPStatus.OK, "text/html; charset=utf-8", text.encode(),
                    policy=_POLICY.format(nonce=nonce))  # fmt: skip
 

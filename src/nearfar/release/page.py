@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import jinja2
 from matplotlib.axes import Axes
 
 from nearfar.evaluation.measure import NOTHING, SHORT_NAMES
 from nearfar.files import whole_file
+from nearfar.pages import template
 from nearfar.pictures import BASE, INK, TUNED, WRONG, svg
 from nearfar.release.markdown import line
 from nearfar.release.verdict import Finding, Verdict
@@ -18,15 +18,8 @@ _MOST_ROWS = 60  # of a picture; the table has all
 
 def write_page(verdict: Verdict, path: Path) -> None:
     """Write the page, whole or not at all."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("nearfar.release"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     first, *rest = verdict.sentences()
-    text = environment.get_template("verdict.html").render(
+    text = template("nearfar.release", "verdict.html").render(
         verdict=verdict,
         first=first,
         rest=rest,
