@@ -54,6 +54,11 @@ class RerankingLossSettings:
         )  # fmt: skip
 
     @property
+    def reads_pairs_apart(self) -> bool:
+        """Whether it is a sum over pairs, so that no pair's slope depends on another's score."""
+        return self.name in ("binary_cross_entropy", "graded_mse")
+
+    @property
     def needs_teacher(self) -> bool:
         """Whether it learns from a teacher's scores, and from nothing without them."""
         parameters = inspect.signature(RERANKING_LOSSES[self.name]).parameters

@@ -58,10 +58,7 @@ def cached_backward(
         factor: what gradients are multiplied by, told the slopes (T, D) at the vectors, which are
             the same in all processes.
     """
-    mine = _turns(len(chunks), encoding.sharded)
-    everyone = [range(of, len(chunks), ranks.count()) for of in range(ranks.count())]
-    places = np.concatenate([chunks[i] for theirs in everyone for i in theirs])
-    counts = [sum(len(chunks[i]) for i in theirs) for theirs in everyone]
+    mine, real = _turns(len(chunks), encoding.sharded)
 
     # 1. Encode everything; keep the graphs that fit, one at least.
     parts: list[Tensor] = []
@@ -79,15 +76,8 @@ def cached_backward(
             _give_back_now_and_then(turn)
 
     # 2. Ask the loss which way each vector should move.
-    real = len(everyone[ranks.rank()])  # after these come only turns for the others' sake
-    own = torch.cat([encoding.nothing, *(part.detach() for part in parts[:real])])
-    gathered = ranks.everyones(own, counts)
-    vectors = torch.empty_like(gathered)
-    vectors[torch.from_numpy(places).to(vectors.device)] = gathered
-    leaf = vectors.requires_grad_()
-    value = loss(leaf)
-    value.backward()  # type: ignore[no-untyped-call]
-    slopes = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+    vectors = _together([part.detach() for part in parts[:real]], chunks, encoding.nothing)
+    value, slopes = _slopes(loss, vectors)
     slopes = slopes * factor(slopes)
 
     # 3. Pass the wish on to the weights: through the graphs that are kept, then through new ones.
@@ -98,7 +88,58 @@ def cached_backward(
             wish = slopes[torch.from_numpy(chunks[i]).to(slopes.device)]
             torch.autograd.backward(part, wish if turn < real else torch.zeros_like(wish))
             _give_back_now_and_then(turn)
-    return value.detach(), leaf.detach()
+    return value, vectors
+
+
+def backward_by_chunk(
+    encoding: Encoding,
+    chunks: Sequence[Rows],
+    loss: Callable[[Tensor], Tensor],
+    factor: Callable[[Tensor], float] = lambda slopes: 1.0,
+) -> tuple[Float[Tensor, ""], Float[Tensor, "T D"]]:
+    """Do as `cached_backward` for a loss whose slope at a row follows from that row alone.
+
+    No chunk waits for the others: one graph is kept at a time, and nothing is encoded twice.
+
+    Args:
+        encoding: how; its `memory_bytes` are not needed.
+        chunks: rows of the batch, each in one chunk.
+        loss: a sum, over rows, of a function of the row and of what the loss knows about it.
+        factor: what gradients are multiplied by, whatever the slopes that it is told.
+    """
+    mine, real = _turns(len(chunks), encoding.sharded)
+    said = encoding.nothing.new_zeros(sum(map(len, chunks)), encoding.nothing.shape[1])
+    with encoding.precision():
+        for turn, i in enumerate(mine):
+            part, rows = encoding.chunk(i), torch.from_numpy(chunks[i]).to(said.device)
+            said[rows] = part.detach()
+            slopes = _slopes(loss, said)[1]
+            wish = slopes[rows] * factor(slopes)
+            torch.autograd.backward(part, wish if turn < real else torch.zeros_like(wish))
+            _give_back_now_and_then(turn)
+    vectors = _together([said[chunks[i]] for i in mine[:real]], chunks, encoding.nothing)
+    return _slopes(loss, vectors)[0], vectors
+
+
+def _together(
+    own: Sequence[Tensor], chunks: Sequence[Rows], nothing: Float[Tensor, "0 D"]
+) -> Float[Tensor, "T D"]:
+    """Return the vectors of all rows in their order, from what each process has of its chunks."""
+    everyone = [range(of, len(chunks), ranks.count()) for of in range(ranks.count())]
+    places = np.concatenate([chunks[i] for theirs in everyone for i in theirs])
+    counts = [sum(len(chunks[i]) for i in theirs) for theirs in everyone]
+    gathered = ranks.everyones(torch.cat([nothing, *own]), counts)
+    vectors = torch.empty_like(gathered)
+    vectors[torch.from_numpy(places).to(vectors.device)] = gathered
+    return vectors
+
+
+def _slopes(loss: Callable[[Tensor], Tensor], vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a loss of vectors, and which way each of them should move."""
+    leaf = vectors.detach().requires_grad_()
+    value = loss(leaf)
+    value.backward()  # type: ignore[no-untyped-call]
+    return value.detach(), torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
 
 
 def _give_back_now_and_then(turn: int) -> None:
@@ -107,12 +148,16 @@ def _give_back_now_and_then(turn: int) -> None:
         give_back_memory()
 
 
-def _turns(chunks: int, sharded: bool) -> list[int]:
-    """Return which chunks this process encodes."""
+def _turns(chunks: int, sharded: bool) -> tuple[list[int], int]:
+    """Return which chunks this process encodes, and how many of them are its own.
+
+    After its own come only turns for the others' sake.
+    """
     mine = list(range(ranks.rank(), chunks, ranks.count()))
-    if sharded and len(mine) < -(-chunks // ranks.count()):
+    real = len(mine)
+    if sharded and real < -(-chunks // ranks.count()):
         mine.append(0)
-    return mine
+    return mine, real
 
 
 def _metered(encode: Callable[[int], Tensor], chunk: int) -> tuple[Tensor, int]:

@@ -3,6 +3,8 @@
 Shapes: Q queries, C documents, E pairs.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
@@ -50,7 +52,9 @@ class PairLesson:
         edges = _readable(batch.edges, self.settings.needs_teacher)
         queries = batch.texts[batch.query[edges.query].numpy()]  # (E,) rows of the store
         documents = batch.texts[batch.document[edges.document].numpy()]
-        rows = _rows(self.model, store, queries, documents)
+        rows = replace(
+            _rows(self.model, store, queries, documents), apart=self.settings.reads_pairs_apart
+        )
         here = edges.to(self.model.device)
         value, scores = learn_from_rows(
             self.model, rows, lambda found: self._said(found[:, 0], here) * share, step

@@ -19,7 +19,7 @@ from nearfar.model.microbatches import micro_batches, pad
 from nearfar.model.precision import in_precision
 from nearfar.model.text import TextEncoder
 from nearfar.training.batch import Batch
-from nearfar.training.gradcache import Encoding, cached_backward
+from nearfar.training.gradcache import Encoding, backward_by_chunk, cached_backward
 from nearfar.training.lookup import added_in_place
 from nearfar.training.store import TokenStore
 from nearfar.vectors.products import fast_products
@@ -67,6 +67,7 @@ class Rows:
     lengths: Ints  # (T,) tokens of each row
     forward: Callable[[Ints], Tensor]  # some rows, of like length, to (b, D), with gradient
     width: int  # D
+    apart: bool = False  # whether the loss's slope at a row follows from that row alone
 
 
 def learn_from(
@@ -122,7 +123,10 @@ def learn_from_rows(
         around.enter_context(fast_products())
         if not step.sharded:  # parts of weights have no rows of their own
             around.enter_context(added_in_place(model.network))
-        return cached_backward(encoding, chunks, loss, step.factor)
+        # float16 wants one factor for all, from slopes that are only known at the end.
+        apart = rows.apart and model.precision != torch.float16
+        backward = backward_by_chunk if apart else cached_backward
+        return backward(encoding, chunks, loss, step.factor)
 
 
 def set_dropout(network: nn.Module, dropout: float | None) -> None:
