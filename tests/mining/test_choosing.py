@@ -17,8 +17,9 @@ from nearfar.data.dataset import Dataset
 from nearfar.errors import BadRecord, BadSetting
 from nearfar.mining.asking import ANSWER_TO_GUIDE, ANSWER_TO_TEACHER
 from nearfar.mining.judges import Judges
-from nearfar.mining.negatives import MiningSummary, mine_negatives
+from nearfar.mining.negatives import mine_negatives
 from nearfar.mining.settings import Mining
+from nearfar.mining.summary import MiningSummary
 from nearfar.progress import Progress, silent
 from nearfar.records import Role
 

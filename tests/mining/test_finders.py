@@ -11,8 +11,9 @@ from flat_world import LEARN, Angles, Judged, mined, world
 from nearfar.data.dataset import Dataset
 from nearfar.errors import BadRecord
 from nearfar.mining.finders import Approximate, Exact, fused
-from nearfar.mining.negatives import MiningSummary, mine_negatives
+from nearfar.mining.negatives import mine_negatives
 from nearfar.mining.settings import Mining
+from nearfar.mining.summary import MiningSummary
 from nearfar.progress import Progress, silent
 from nearfar.records import Role
 from nearfar.vectors.similarity import unit

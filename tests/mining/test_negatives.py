@@ -8,8 +8,9 @@ from flat_world import ANSWER, FAR, LEARN, Angles, Judged, mined, world
 from torch import Tensor
 
 from nearfar.data.dataset import Dataset
-from nearfar.mining.negatives import MiningSummary, mine_negatives
+from nearfar.mining.negatives import mine_negatives
 from nearfar.mining.settings import Mining
+from nearfar.mining.summary import MiningSummary
 from nearfar.progress import Progress, silent
 from nearfar.records import Role, Split
 

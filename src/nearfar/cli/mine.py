@@ -19,8 +19,12 @@ def mine(
     negatives: Annotated[int, typer.Option(help="How many for each query.")] = 4,
     depth: Annotated[int, typer.Option(help="How many of the nearest are looked at.")] = 50,
     margin: Annotated[
-        float, typer.Option(help="How far below the answer's score, as a share of it.")
-    ] = 0.05,
+        str,
+        typer.Option(
+            help="How far below the answer's score, as a share of it: 0 to 1, none, or auto: 0.05 "
+            "if the miner ranks an answer first for half of the queries or more, else none."
+        ),
+    ] = "auto",
     guide: Annotated[
         str | None, typer.Option(help="Another encoder that may call a candidate an answer.")
     ] = None,
@@ -66,7 +70,7 @@ def mine(
         say(f"refused: {count:,} {reason}")
     if found.recall is not None:
         say(f"The approximate search finds {found.recall:.1%} of the exact neighbours.")
-    for sentence in found.audit.sentences():
+    for sentence in found.sentences():
         say(sentence)
     print(
         f"{folder}: {found.negatives:,} negatives for {found.queries:,} queries, "

@@ -30,6 +30,7 @@ class Known:
     own_answers: Mapping[str, AbstractSet[int]]  # by query id: the rows judged above 0
     answers: Mapping[str, AbstractSet[int]]  # by text_key of a query: of all that ask the same
     mined_for: AbstractSet[str]  # the ids of the queries that train, and do nothing else
+    dev: AbstractSet[str]  # the ids of those with an answer that are of dev, and of nothing else
     documents: str  # names the texts of all rows in their order
 
 
@@ -70,13 +71,19 @@ def read_known(dataset: Dataset) -> Known:
         judged={query_id: set(found) for query_id, found in pairs.items()},
         own_answers=own,
         answers=_answers_by_text(dataset, own),
-        mined_for={
-            query_id
-            for query_id, found in pairs.items()
-            if own[query_id] and {split for _, split in found.values()} == {"train"}
-        },
+        mined_for=_only(pairs, own, "train"),
+        dev=_only(pairs, own, "dev"),
         documents=digest.hexdigest(),
     )
+
+
+def _only(pairs: _Pairs, own: Mapping[str, set[int]], wanted: Split) -> AbstractSet[str]:
+    """Return the queries with an answer whose judgments are all of one split."""
+    return {
+        query_id
+        for query_id, found in pairs.items()
+        if own[query_id] and {split for _, split in found.values()} == {wanted}
+    }
 
 
 def _pairs(dataset: Dataset, rows: Mapping[str, int]) -> _Pairs:

@@ -4,7 +4,7 @@ Shapes: Q queries, C documents, D dimensions, K places.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -24,13 +24,15 @@ from nearfar.data.writer import write_dataset
 from nearfar.errors import BadFile, BadRecord, BadSetting
 from nearfar.fingerprint import content_id
 from nearfar.mining.asking import Asked, Guide, Teacher
-from nearfar.mining.audit import Audit, Auditor, require_hard
+from nearfar.mining.audit import Auditor, require_hard
 from nearfar.mining.finders import Approximate, Exact, Finder, Lexical, fused
 from nearfar.mining.judges import Judges
 from nearfar.mining.known import Known, read_known
 from nearfar.mining.refusing import Case, open_case
 from nearfar.mining.sampling import sampled
 from nearfar.mining.settings import Mining
+from nearfar.mining.summary import MiningSummary
+from nearfar.mining.trust import Trust, trust_in
 from nearfar.model.encoder import Encoder
 from nearfar.model.kept_vectors import document_vectors, make_cache
 from nearfar.model.precision import choose_device
@@ -39,19 +41,6 @@ from nearfar.records import Judgment, Origin, Query, Scalar
 from nearfar.vectors.similarity import unit
 
 _QUERIES_PER_CHUNK = 1_024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MiningSummary:
-    """What was mined, and what was looked at and refused."""
-
-    queries: int  # of the train split, with an answer: those that were mined for
-    queries_with_none: int  # of them, those that no document was a safe negative for
-    negatives: int
-    documents_kept_back: int  # never offered: they belong to dev or test
-    refused: Mapping[str, int]  # candidates, each by the first reason that held
-    audit: Audit
-    recall: float | None = None  # of an approximate search, against the exact one
 
 
 def mine_negatives(
@@ -73,7 +62,8 @@ def mine_negatives(
 
     where `score` is the encoder's cosine and `answer` that of its lowest-scoring answer: a
     negative judgment holds beside every answer of the query, so it must lie below all of them.
-    Written so, the margin also points downwards where a score is below 0.
+    Written so, the margin also points downwards where a score is below 0. By default it is kept
+    where the miner is more often right than wrong (`trust_in`).
 
     Never taken: a document judged for this query in any split, or judged an answer to another
     query of the same text; the text of such an answer, or of the query, under another id; a
@@ -119,9 +109,9 @@ def mine_negatives(
             "none. Import the source with smaller shares for dev and test."
         )
     licence = str(dataset.manifest.get("licence", "unknown"))
-    parents = [_parent(dataset, encoder, settings, judges)]
     with _room(cache) as place:
         miner = _open_miner(encoder, dataset, known, settings, judges, place, progress)
+        parents = [_parent(dataset, encoder, settings, judges, miner.trust)]
         with write_dataset(folder, licence=licence, parents=parents, replace=replace) as writer:
             copy_records(dataset, writer)
             done = 0
@@ -139,6 +129,7 @@ def mine_negatives(
         negatives=audit.negatives,
         documents_kept_back=len(known.ids) - len(known.minable),
         refused=dict(miner.refused),
+        trust=miner.trust,
         audit=audit,
         recall=miner.recall,
     )
@@ -164,6 +155,7 @@ def _open_miner(
     progress: Progress,
 ) -> "_Miner":
     vectors = document_vectors(encoder, dataset, known.documents, place, progress)
+    trust = trust_in(encoder, dataset, known, vectors, settings)
     finders: list[Finder] = []
     if "encoder" in settings.finders:
         if settings.search == "exact":
@@ -179,7 +171,7 @@ def _open_miner(
     if judges.teacher is not None:
         texts = Texts(dataset, "documents", place, named=known.documents)
         teacher = Teacher(judges.teacher, texts, settings, progress)
-    return _Miner(encoder, known, settings, vectors, finders, guide, teacher)
+    return _Miner(encoder, known, settings, trust, vectors, finders, guide, teacher)
 
 
 @dataclass
@@ -189,6 +181,7 @@ class _Miner:
     encoder: Encoder
     known: Known
     settings: Mining
+    trust: Trust
     vectors: Float[Tensor, "C D"]
     finders: Sequence[Finder]
     guide: Guide | None
@@ -209,7 +202,7 @@ class _Miner:
         found = [finder.find(contents, asked, self.settings.depth) for finder in self.finders]
         rows = fused(found, self.settings.depth).tolist()  # (Q, K)
         cases = [
-            open_case(query, vector, some, self.vectors, self.known, self.settings)
+            open_case(query, vector, some, self.vectors, self.known, self.settings, self.trust)
             for query, vector, some in zip(queries, asked, rows, strict=True)
         ]
         for case, vector, chosen in zip(cases, asked, self._chosen(cases), strict=True):
@@ -272,7 +265,9 @@ class _Miner:
         return np.random.default_rng([self.settings.seed, int(content_id(case.query.id)[:16], 16)])
 
 
-def _parent(dataset: Dataset, encoder: Encoder, settings: Mining, judges: Judges) -> dict[str, Any]:
+def _parent(
+    dataset: Dataset, encoder: Encoder, settings: Mining, judges: Judges, trust: Trust
+) -> dict[str, Any]:
     return {
         "kind": "dataset",
         "path": str(dataset.folder),
@@ -281,6 +276,8 @@ def _parent(dataset: Dataset, encoder: Encoder, settings: Mining, judges: Judges
             "space": encoder.space.fingerprint,
             **judges.fingerprints,
             **asdict(settings),
+            "relative_margin": trust.margin,
+            "answers_first": trust.answers_first,
         },
     }
 

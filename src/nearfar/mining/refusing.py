@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nearfar.mining.known import Known, text_key
 from nearfar.mining.settings import Mining
+from nearfar.mining.trust import Trust
 from nearfar.records import Query
 
 
@@ -72,6 +73,7 @@ def open_case(
     documents: Float[Tensor, "C D"],
     known: Known,
     settings: Mining,
+    trust: Trust,
 ) -> Case:
     """Return the case of one query.
 
@@ -81,7 +83,8 @@ def open_case(
         rows: of its candidates, the nearest first; -1 for none.
         documents: all vectors, of length 1.
         known: what the dataset says already.
-        settings: the margins.
+        settings: the absolute margin, the first rank, what is a near-duplicate.
+        trust: the relative margin.
     """
     key = text_key(query.content)
     own, answers = sorted(known.own_answers[query.id]), known.answers[key]
@@ -99,7 +102,7 @@ def open_case(
         ],
         own_answers=own,
         answer_score=lowest,
-        ceiling=below(lowest, settings.relative_margin, settings.absolute_margin),
+        ceiling=below(lowest, trust.margin, settings.absolute_margin),
         _answers=answers,
         _judged=known.judged[query.id],
         _texts={known.texts[row] for row in answers},

@@ -19,7 +19,9 @@ class Mining:
     finders: tuple[FinderName, ...] = ("encoder",)  # ranks of several are fused
     depth: int = 50  # the nearest documents that are looked at
     first_rank: int = 1  # those before it are passed over: so near may be an unknown answer
-    relative_margin: float | None = 0.05  # 0 to 1: how far below the answer, as a share of it
+    # 0 to 1: how far below the answer, as a share of it. auto: 0.05 if the miner ranks an answer
+    # first for half of the queries or more, else none.
+    relative_margin: float | Literal["auto"] | None = "auto"
     absolute_margin: float | None = None  # how far below the answer, as a cosine
     near_duplicate_cosine: float = 0.98  # so close to an answer is an answer; above 1: off
     guide_margin: float = 0.0  # with a guide: how far below the answer in its cosines
@@ -43,7 +45,8 @@ class Mining:
         _require(self.first_rank <= self.depth, "first_rank", f"at most depth ({self.depth})",
                  self.first_rank)  # fmt: skip
         share = self.relative_margin
-        _require(share is None or 0 <= share <= 1, "relative_margin", "0 to 1", share)
+        _require(share is None or share == "auto" or 0 <= share <= 1, "relative_margin",
+                 "0 to 1, auto or none", share)  # fmt: skip
         margin = self.absolute_margin
         _require(margin is None or 0 <= margin <= 2, "absolute_margin", "0 to 2", margin)
         _require(self.near_duplicate_cosine > 0, "near_duplicate_cosine",

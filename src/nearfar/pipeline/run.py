@@ -147,7 +147,7 @@ class _Walk:
                 )  # fmt: skip
                 result |= asdict(found)
             self.talk.say(f"{found.negatives:,} hard negatives for {found.queries:,} queries")
-            for sentence in found.audit.sentences():
+            for sentence in found.sentences():
                 self.talk.say(sentence)
         return Dataset.open(folder)
 
