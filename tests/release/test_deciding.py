@@ -13,6 +13,7 @@ from nearfar.errors import BadSetting, DataMismatch
 from nearfar.evaluation.scores import Scores
 from nearfar.release.deciding import decide
 from nearfar.release.policy import ALL, Change, Cost, Floor, Policy, Sentinel, Waiver
+from nearfar.release.simple_rules import JUDGED
 from nearfar.release.verdict import Verdict
 
 TODAY = dt.date(2026, 11, 21)
@@ -170,16 +171,31 @@ def test_a_small_cohort_is_told_unless_a_sentinel_guards_it() -> None:
 
 def test_unjudged_hits_hold_the_candidate() -> None:
     candidate, baseline = (
-        replace(one, values=dict(one.values) | {"judged_at_10_score": np.full(800, share)})
+        replace(one, values=dict(one.values) | {JUDGED: np.full(800, share)})
         for one, share in zip(pair(800), (0.2, 0.5), strict=True)
     )
     verdict = judged(candidate, baseline)
     assert verdict.outcome == "INSUFFICIENT"
     assert "nearfar label" in verdict.sentences()[1]
     assert judged(candidate, baseline, judged_drop=0.4).outcome == "PASS"
-    values = dict(candidate.values) | {"judged_at_10_score": np.full(800, math.nan)}
+    values = dict(candidate.values) | {JUDGED: np.full(800, math.nan)}
     with pytest.raises(DataMismatch, match="expected judged_at_10_score"):
         judged(replace(candidate, values=values), baseline)
+
+
+def test_unjudged_hits_of_one_cohort_hold_the_candidate() -> None:
+    candidate, baseline = pair(2000, cohorts={"query.language": ["de"] * 500 + ["en"] * 1500})
+    share = np.full(2000, 0.9)
+    share[:500] = 0.6  # 0.075 less in the mean, which alone would pass
+    candidate = replace(candidate, values=dict(candidate.values) | {JUDGED: share})
+    baseline = replace(baseline, values=dict(baseline.values) | {JUDGED: np.full(2000, 0.9)})
+    whole = Change(metric=METRIC, margin=0.1, cohorts=())
+    assert judged(candidate, baseline, changes=(whole,)).outcome == "PASS"
+    verdict = judged(candidate, baseline, changes=(replace(whole, cohorts=("query.language",)),))
+    assert verdict.outcome == "INSUFFICIENT"
+    (found,) = (one for one in verdict.findings if one.kind == "judged")
+    assert (found.cohort, found.queries) == ("query.language = de", 500)
+    assert found.sentence.startswith("Over query.language = de, 60.0 % of the candidate's first 10")
 
 
 def test_a_waiver_counts_until_it_ends() -> None:

@@ -18,7 +18,7 @@ from nearfar.evaluation.embedded import Embedded, Task, embed, rankings, read_ta
 from nearfar.evaluation.geometry import alignment, answer_rows, shape_of
 from nearfar.evaluation.intervals import Estimate, estimate
 from nearfar.evaluation.margins import Similarities, digest, pin_negatives, similarities
-from nearfar.evaluation.measure import Measure, paired, span_of
+from nearfar.evaluation.measure import Measure, likely_span, paired
 from nearfar.evaluation.metrics import METRICS, per_query
 from nearfar.evaluation.report import Report
 from nearfar.evaluation.reranked import TwoStages, compare_stages, read_candidates
@@ -265,7 +265,8 @@ def _compare(
     value: str = "",
 ) -> Measure:
     own = [clusters[row] for row in rows]
-    span = span_of(name)
+    seen = [one.values[name] for one in (before, after) if one is not None]
+    span = likely_span(name, *seen)
     old = before.values[name][rows]
     if after is None:
         return Measure(name=name, base=estimate(old, own, span=span), field=field, value=value)

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from nearfar.errors import DataMismatch
 from nearfar.evaluation.holm import adjusted
 from nearfar.evaluation.intervals import lower_bound, p_below
-from nearfar.evaluation.measure import SHORT_NAMES, down_is_good, span_of
+from nearfar.evaluation.measure import SHORT_NAMES, down_is_good, likely_span
 from nearfar.evaluation.scores import Scores
 from nearfar.evaluation.sign_flips import sign_flip_p
 from nearfar.fingerprint import fingerprint
@@ -87,12 +87,13 @@ def decide(
         require_comparable(candidate, baseline, policy)
         baseline = _in_order(baseline, candidate.queries)
     cells, few, small = _cells(policy, candidate, baseline)
+    asked = {ALL: np.arange(len(candidate.queries))} | {one.cohort: one.rows for one in cells}
     findings = [
         *_judged(cells, policy, candidate, baseline),
         *few,
         *costs(policy, candidate, baseline),
         *sentinels(policy, candidate),
-        *judged_enough(policy, candidate, baseline),
+        *judged_enough(policy, candidate, baseline, asked),
     ]
     words, notes = words_for(policy.waivers, findings, today)
     notes += [*small, *alike(candidate, baseline), *_worn(policy, runs), *_alone(policy, baseline)]
@@ -186,12 +187,13 @@ def _values(
     rule: Change | Floor, candidate: Scores, baseline: Scores | None
 ) -> tuple[Floats, tuple[float, float]]:
     """Return what a rule looks at, query by query, up is good, and what it can be."""
-    least, most = span_of(rule.metric)
+    both = [candidate] if isinstance(rule, Floor) or baseline is None else [candidate, baseline]
+    seen = [scores.values[rule.metric] for scores in both]
+    least, most = likely_span(rule.metric, *seen)
     sign = -1.0 if down_is_good(rule.metric) else 1.0
-    values = sign * candidate.values[rule.metric]
-    if isinstance(rule, Floor) or baseline is None:
-        return values, (least, most) if sign > 0 else (-most, -least)
-    return values - sign * baseline.values[rule.metric], (least - most, most - least)
+    if len(seen) == 1:
+        return sign * seen[0], (least, most) if sign > 0 else (-most, -least)
+    return sign * (seen[0] - seen[1]), (least - most, most - least)
 
 
 def _judged(

@@ -1,12 +1,17 @@
 """The rules that need no statistics: what a system costs, what must be found, what is judged."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import numpy.typing as npt
 
 from nearfar.errors import DataMismatch
 from nearfar.evaluation.scores import Scores
 from nearfar.release.policy import ALL, Policy
 from nearfar.release.verdict import Finding, Outcome
+
+Rows = npt.NDArray[np.int64]
 
 JUDGED = "judged_at_10_score"
 
@@ -79,18 +84,31 @@ def sentinels(policy: Policy, candidate: Scores) -> Iterator[Finding]:
         )
 
 
-def judged_enough(policy: Policy, candidate: Scores, baseline: Scores | None) -> Iterator[Finding]:
-    """Yield a finding if the candidate finds much that nobody has judged: that counts as wrong."""
+def judged_enough(
+    policy: Policy,
+    candidate: Scores,
+    baseline: Scores | None,
+    cohorts: Mapping[str, Rows],
+) -> Iterator[Finding]:
+    """Yield a finding where the candidate finds much that nobody has judged: it counts as wrong.
+
+    Args:
+        policy: how far Judged@10 may lie below the baseline's.
+        candidate: whose hits may not be judged.
+        baseline: the same queries in the same order; None: nothing is compared.
+        cohorts: the rows of the queries of each that is looked at.
+    """
     if baseline is None or not (JUDGED in candidate.values and JUDGED in baseline.values):
         return
-    found, was = float(candidate.values[JUDGED].mean()), float(baseline.values[JUDGED].mean())
-    if was - found <= policy.judged_drop:
-        return
-    yield Finding(
-        kind="judged", rule=JUDGED, cohort=ALL, outcome="INSUFFICIENT", baseline=was,
-        candidate=found, difference=found - was, bar=-policy.judged_drop,
-        sentence=f"Of the candidate's first 10 documents {100 * found:.1f} % are judged, of the "
-        f"baseline's {100 * was:.1f} %: what nobody judged counts as wrong, so the comparison "
-        "leans. Draw these pairs with `nearfar plan --candidate ... --baseline ... --queue FILE`, "
-        "and mark them with `nearfar label`.",
-    )  # fmt: skip
+    for cohort, rows in cohorts.items():
+        found, was = (float(one.values[JUDGED][rows].mean()) for one in (candidate, baseline))
+        if was - found <= policy.judged_drop:
+            continue
+        yield Finding(
+            kind="judged", rule=JUDGED, cohort=cohort, outcome="INSUFFICIENT", baseline=was,
+            candidate=found, difference=found - was, bar=-policy.judged_drop, queries=len(rows),
+            sentence=f"Over {cohort}, {100 * found:.1f} % of the candidate's first 10 documents "
+            f"are judged, and {100 * was:.1f} % of the baseline's: what nobody judged counts as "
+            "wrong, so the comparison leans. Draw these pairs with `nearfar plan --candidate ... "
+            "--baseline ... --queue FILE`, and mark them with `nearfar label`.",
+        )  # fmt: skip
