@@ -8,6 +8,7 @@ NearfarError
 ├── SpaceMismatch    vectors of two different spaces were about to be compared
 ├── DataMismatch     results were about to be compared that do not measure the same thing
 ├── Diverged         training has stopped making sense: a loss or a weight is not a number
+├── StoreFull        a disk or a server has no more room; what was kept before is kept
 ├── RankLost         a process of a run of several ended before the others
 └── Stopped          someone asked long work to stop; what is done is kept
 
@@ -46,6 +47,10 @@ class DataMismatch(NearfarError):
 
 class Diverged(NearfarError):
     """Training has stopped making sense: a loss or a weight is not a number."""
+
+
+class StoreFull(NearfarError):
+    """A disk or a server has no more room; what was kept before is kept."""
 
 
 class RankLost(NearfarError):
