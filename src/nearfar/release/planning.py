@@ -19,11 +19,12 @@ from nearfar.evaluation.embedded import Task, read_task
 from nearfar.evaluation.scores import Scores
 from nearfar.files import whole_file
 from nearfar.records import Query, Split
+from nearfar.release.deciding import cohort_rows
 from nearfar.release.dividing import fields_of, labels_of, more_labels
 from nearfar.release.drawing import dealt, draw, pooled, shuffled
 from nearfar.release.homes import Homes, text_of
 from nearfar.release.needs import ASSUMED, Differences, Divided, Need, needs
-from nearfar.release.policy import Policy
+from nearfar.release.policy import ALL, Policy
 from nearfar.release.queue import Item
 from nearfar.release.simple_rules import judged_enough
 
@@ -209,15 +210,22 @@ def _unjudged(
 
     What the baseline found is marked too: else the comparison would lean to the other side.
     """
-    if results is None or not any(judged_enough(policy, *results)):
+    if results is None:
         return
+    cohorts = {
+        name: rows
+        for name, rows in cohort_rows(results[0], asked.fields)
+        if name == ALL or len(rows) >= policy.fewest
+    }
+    short = [cohorts[one.cohort] for one in judged_enough(policy, *results, cohorts)]
+    wanted = {results[0].queries[row] for rows in short for row in rows}
     rankings = [dict(zip(one.queries, one.hits, strict=False)) for one in results]
     judged: dict[str, set[str]] = {}
     for one in dataset.judgments(asked.split):
         if not math.isnan(one.grade):
             judged.setdefault(one.query_id, set()).add(one.document_id)
     known = set(dataset.table("documents", ["id"])["id"].to_pylist())
-    for query in shuffled("unjudged", [one for one in rankings[0] if one in judged], asked.seed):
+    for query in shuffled("unjudged", sorted(wanted & judged.keys()), asked.seed):
         found = set(pooled(rankings, query, _JUDGED_DEPTH)) & known - judged[query]
         for document in shuffled(query, sorted(found), asked.seed):
             yield Item(query_id=query, document_id=document, split=asked.split,

@@ -95,13 +95,16 @@ def judged_enough(
     Args:
         policy: how far Judged@10 may lie below the baseline's.
         candidate: whose hits may not be judged.
-        baseline: the same queries in the same order; None: nothing is compared.
+        baseline: of the same queries, in whatever order; None: nothing is compared.
         cohorts: the rows of the queries of each that is looked at.
     """
     if baseline is None or not (JUDGED in candidate.values and JUDGED in baseline.values):
         return
+    row_of = {query: row for row, query in enumerate(baseline.queries)}
     for cohort, rows in cohorts.items():
-        found, was = (float(one.values[JUDGED][rows].mean()) for one in (candidate, baseline))
+        same = [row_of[candidate.queries[row]] for row in rows]
+        found = float(candidate.values[JUDGED][rows].mean())
+        was = float(baseline.values[JUDGED][same].mean())
         if was - found <= policy.judged_drop:
             continue
         yield Finding(

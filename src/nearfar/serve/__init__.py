@@ -1,1 +1,1 @@
-"""Talks to machines: embeddings, reranking and search over HTTP, in the forms their clients speak."""
+"""Talks to machines: embeddings, reranking and search over HTTP, as their clients speak."""

@@ -89,7 +89,9 @@ def _value(name: str, text: str, kinds: Mapping[str, str]) -> Scalar:
     try:
         if kind == "truth":
             return _TRUTHS[text.lower()]
-        return {"integer": int, "number": float}.get(kind, str)(text)
+        if kind == "integer":
+            return int(text)
+        return float(text) if kind == "number" else text
     except (ValueError, KeyError) as error:
         raise _other_kind(name, kind, text) from error
 
