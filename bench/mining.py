@@ -7,7 +7,7 @@ quality: for each seed the same model is trained on the same pairs with the nega
 alone, with one mined negative a pair chosen by the defaults, with one that always keeps a margin
 below the answer, and with one taken without any; nDCG@10 on test is compared query by query, the
 mean over seeds first. Texts are cut at 128 tokens, and a run is a quarter of a pass: all see the
-same pairs in the same order. What the defaults choose may be what another variant has: trained once.
+same pairs in the same order. Where the defaults choose what a variant has, it is trained once.
 
 speed: `nearfar.mining` and `mine_hard_negatives` on medquad (all train pairs; with a cross-encoder
 100 queries and 2,000 documents), same encoder, same filter, each in a process of its own, in turn;
