@@ -3,9 +3,9 @@
     python bench/teaching.py [--quick]
 
 The teacher is a real cross-encoder, made small (one layer of 32, the tokenizer of all-MiniLM-L6-v2,
-weights of chance), so that a million scores take minutes; each call says how many pairs it was given.
-The first process is killed with SIGKILL about half way, the second goes on. Figures land in
-bench/results/rerankers.json.
+weights of chance), so that a million scores take minutes; each call says how many pairs it was
+given. The first process is killed with SIGKILL about half way, the second goes on. Figures land
+in bench/results/rerankers.json.
 """
 
 import argparse
