@@ -13,7 +13,9 @@ from typer.testing import CliRunner, Result
 from nearfar.cli import app
 from nearfar.errors import BadFile, BadSetting, NearfarError
 from nearfar.evaluation.report import read_report
+from nearfar.evaluation.scores import read_scores
 from nearfar.model.cross_encoder import CrossEncoder
+from nearfar.release.two_stages import stages_of
 from nearfar.search import reranked
 from nearfar.search.candidates import Fusion
 from nearfar.search.reranked import retrieve_then_rerank
@@ -179,12 +181,29 @@ def test_both_stages_are_measured_and_told(home: Path, tmp_path: Path) -> None:
     assert found.words_too
     assert found.reranker == CrossEncoder.load(home / "cross").fingerprint
     assert found.pairs_per_second > 0
+    both, alone = (read_scores(tmp_path / "r" / name) for name in ("reranked-scores", "scores"))
+    stages = stages_of(both.space, where="the scores")
+    assert stages is not None
+    assert (stages.reranker, stages.candidates, stages.words_too) == (found.reranker, 40, True)
+    assert stages.encoder.to_json() == alone.space
+    values, measured = both.values["ndcg_at_10_score"], found.at(40).measure("ndcg_at_10_score")
+    assert measured.tuned is not None
+    assert values.mean() == pytest.approx(measured.tuned.mean)
     start = next(place for place, line in enumerate(lines) if line[0] == "within")
     assert lines[start + 1][:4] == ["1e-06", "0.0", "0.0", "0.0"]
     assert [line[:4] for line in lines[start:] if line[0] == "1e+09"] == [["1e+09"] + ["40.0"] * 3]
     assert [budget.seconds for budget in found.budgets] == pytest.approx([1e-9, 1e6])
     assert [budget.read.mean for budget in found.budgets] == [0, 40]
     assert "Retrieve, then rerank" in (tmp_path / "r" / "report.html").read_text()
+
+
+def test_scores_of_a_reranker_go_where_the_next_report_has_none(home: Path, tmp_path: Path) -> None:
+    ask = ("evaluate", home / "data", tmp_path / "r", "--model", home / "bert", "--set",
+           "evaluation.map_points=5")  # fmt: skip
+    for more, there in ((("--rerank", home / "cross", "--candidates", 10), True), ((), False)):
+        done = nearfar(*ask, *more)
+        assert done.exit_code == 0, done.output
+        assert (tmp_path / "r" / "reranked-scores").exists() == there
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from tiny import tiny_bert
 from nearfar.evaluation.intervals import Estimate
 from nearfar.evaluation.measure import Measure
 from nearfar.evaluation.report import Report, write_report
+from nearfar.evaluation.scores import Scores
 from nearfar.model.space import EmbeddingSpace
 from nearfar.model.text import TextEncoder
 from nearfar.release.card import About
@@ -61,6 +62,13 @@ def judge(
 ) -> Verdict:  # fmt: skip
     """Write the verdict of a gate on a model's scores."""
     candidate, baseline = pair(queries, lost, space=space.to_json())
+    return judge_scores(folder, candidate, baseline, policy)
+
+
+def judge_scores(
+    folder: Path, candidate: Scores, baseline: Scores, policy: Policy | None = None
+) -> Verdict:
+    """Write the verdict of a gate on any scores."""
     when = dt.datetime.now(dt.UTC)
     verdict = decide(policy or Policy(), candidate, baseline, today=when.date(), runs=1,
                      at="2026-11-21T12:00:00+00:00")  # fmt: skip

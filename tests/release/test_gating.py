@@ -70,11 +70,50 @@ def test_the_ledger_counts_candidates_and_no_repetitions(
     assert runs_on(tmp_path / "out/ledger.jsonl", "another set", "test", "x") == 1
 
 
-def test_a_damaged_ledger_is_told_by_its_line(compared: Compared, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        ({"dataset": 1}, "the dataset 1"),
+        ({"candidate": ["x"]}, r"the candidate \['x'\]"),
+        ({"candidate": {}}, "the candidate {}"),
+        ({"policy": None}, "the policy None"),
+        ({"split": ...}, "no split"),
+        ({"baseline": ..., "policy": ...}, "no baseline, no policy"),
+    ],
+)
+def test_a_run_that_was_changed_by_hand_is_told_by_its_line(
+    compared: Compared, tmp_path: Path, damage: dict[str, object], found: str
+) -> None:
+    ledger = tmp_path / "l"
+    gate(None, compared, ledger=ledger, now=NOW)
+    row = json.loads(ledger.read_text()) | damage
+    line = json.dumps({key: value for key, value in row.items() if value is not ...})
+    ledger.write_text(ledger.read_text() + line + "\n")
+    with pytest.raises(BadFile, match=rf"l:2: .*baseline may be null\), found {found} in .*Mend"):
+        gate(None, compared, ledger=ledger, now=NOW)
+
+
+@pytest.mark.parametrize("line", ["[]", "null", "7", '"x"', "{", ""])
+def test_a_line_that_is_no_run_is_told(compared: Compared, tmp_path: Path, line: str) -> None:
     verdict = gate(None, compared, now=NOW)
-    (tmp_path / "l").write_text('{"dataset": 1}\n')
-    with pytest.raises(BadFile, match="l:1"):
+    (tmp_path / "l").write_text(f"{line}\n{{}}\n")
+    with pytest.raises(BadFile, match="l:1: expected a run of the gate"):
         enter(tmp_path / "l", verdict)
+    (tmp_path / "l").write_bytes(b"\xff")
+    with pytest.raises(BadFile, match="lines of JSON in UTF-8"):
+        runs_on(tmp_path / "l", "d", "test", "x")
+
+
+def test_a_ledger_without_a_last_end_of_line_stays_a_ledger(
+    compared: Compared, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "l"
+    gate(None, compared, ledger=ledger, now=NOW)
+    ledger.write_text(ledger.read_text().rstrip("\n"))
+    lost(compared)
+    assert gate(None, compared, ledger=ledger, now=NOW).runs == 2
+    assert gate(None, compared, ledger=ledger, now=NOW).runs == 2
+    assert len(ledger.read_text().splitlines()) == 2
 
 
 def test_a_ledger_is_read_whatever_systems_are_called(compared: Compared, tmp_path: Path) -> None:

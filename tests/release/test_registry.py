@@ -1,6 +1,7 @@
 """The registry takes in what passed, to the byte, and its names can go back."""
 
 import datetime as dt
+import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from nearfar.cli import app
 from nearfar.errors import BadFile, BadSetting
 from nearfar.files import whole_folder
+from nearfar.fingerprint import canonical_json
 from nearfar.model.text import TextEncoder, TextSettings
 from nearfar.release.aliases import Change, change_alias, read_aliases
 from nearfar.release.fetching import fetch
@@ -68,6 +70,16 @@ def test_the_same_release_twice_is_one_version(judged: Judged, registry: str) ->
     assert len(names.history) == 1  # nothing came to mean anything else
     assert models(registry) == ["tiny"]
     assert found[0].measures[METRIC]["mean"] == 0.55
+
+
+def test_versions_from_before_rerankers_keep_their_names(judged: Judged, tmp_path: Path) -> None:
+    version = put(judged, str(tmp_path))
+    path = tmp_path / "models/tiny" / version / "release.json"
+    facts = json.loads(path.read_text())
+    assert set(facts) == {"format", "version", "name", "space", "dataset", "split", "policy",
+                          "outcome", "files", "measures", "at"}  # fmt: skip
+    named = {key: facts[key] for key in set(facts) - {"format", "version", "at"}}
+    assert version == hashlib.sha256(canonical_json(named).encode()).hexdigest()
 
 
 def test_a_fetched_model_is_released_as_the_same_files(judged: Judged, tmp_path: Path) -> None:

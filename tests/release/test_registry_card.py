@@ -14,7 +14,7 @@ from nearfar.evaluation.report import Report, read_report
 from nearfar.lineage.things import NEARFAR, Lineage, Making, Thing
 from nearfar.release.card import About, Shown, card
 from nearfar.release.markdown import code, line, plain
-from nearfar.release.sharing import require_hub, require_mlflow
+from nearfar.release.subject import Subject
 from nearfar.release.verdict import read_verdict
 
 EVIL = 'x|y\n---\n## <script>alert(1)</script> `"]( {{ $a$ \u202e'
@@ -30,7 +30,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
 def shown(judged: Judged) -> Shown:
     return Shown(
         folder=judged.model,
-        space=judged.space,
+        subject=Subject(space=judged.space),
         verdict=read_verdict(judged.evidence.verdict / "verdict.json"),
         report=_report(judged),
         lineage=_lineage("pairs.jsonl"),
@@ -74,13 +74,15 @@ def test_the_card_is_the_one_that_people_have_looked_at(
 
 def golden(shown: Shown) -> str:
     """The card without digests of what may change for good reasons."""
-    space = replace(shown.space, weights="0" * 64, tokenizer="1" * 64, architecture="2" * 16)
+    own = shown.subject.space
+    space = replace(own, weights="0" * 64, tokenizer="1" * 64, architecture="2" * 16)
     side = replace(shown.verdict.candidate, space=space.to_json(), scores="f" * 16)
     verdict = replace(shown.verdict, candidate=side, policy_digest="b" * 16)
     assert shown.report is not None
     report = replace(shown.report, tuned=space.to_json())
     about = About(name="tiny", licence="Apache-2.0", base_model="org/base")
-    return card(about, replace(shown, space=space, verdict=verdict, report=report))
+    return card(about, replace(shown, subject=Subject(space=space), verdict=verdict,
+                               report=report))  # fmt: skip
 
 
 def test_the_front_matter_is_what_the_hub_reads(shown: Shown) -> None:
@@ -153,7 +155,7 @@ def test_limits_are_said(judged: Judged, shown: Shown, tmp_path: Path) -> None:
 def test_a_single_model_is_measured_under_its_own_name(judged: Judged, tmp_path: Path) -> None:
     folder = report_on(tmp_path / "r", judged.space, base=judged.space.to_json(), tuned=None)
     verdict = read_verdict(judged.evidence.verdict / "verdict.json")
-    shown = Shown(folder=judged.model, space=judged.space, verdict=verdict,
+    shown = Shown(folder=judged.model, subject=Subject(space=judged.space), verdict=verdict,
                   report=read_report(folder))  # fmt: skip
     assert "| nDCG@10 | 800 | 0.500 [0.480, 0.520] |" in card(About(name="tiny"), shown)
 
@@ -168,18 +170,3 @@ def test_what_a_card_cannot_say_is_refused(more: dict[str, str]) -> None:
 def test_texts_are_shown_to_the_letter() -> None:
     assert code("abc-1.0") == "`abc-1.0`"
     assert code("a`b") == plain("a`b") == "a\\`b"
-
-
-def test_what_sharing_lacks_is_said_before_anything_is_released(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    monkeypatch.delenv("HUGGING_FACE_HUB_TOKEN", raising=False)
-    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "none"))
-    with pytest.raises(BadSetting, match="ORG/NAME"):
-        require_hub("tiny")
-    with pytest.raises(BadSetting, match="hf auth login"):
-        require_hub("org/tiny")
-    monkeypatch.setattr("sys.path", [])
-    with pytest.raises(BadSetting, match="pip install mlflow"):
-        require_mlflow()

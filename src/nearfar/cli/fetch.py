@@ -19,8 +19,8 @@ def fetch(
 ) -> None:
     """Take a model out of a registry, held against its digests, whole or not at all.
 
-    FOLDER is a sentence-transformers folder with its card; verdict, report and digests are in
-    FOLDER/release.
+    FOLDER is a folder of sentence-transformers, of an encoder or a reranker, with its card;
+    verdict, report and digests are in FOLDER/release.
     """
     from nearfar.errors import BadSetting
     from nearfar.release.fetching import fetch as take
@@ -33,4 +33,5 @@ def fetch(
     place = open_place(registry)
     release = find(place, name, which)
     take(place, release, folder, replace=replace)
-    print(f"{folder}: {name} {release.version[:12]}, in the space {release.space}.")
+    what = f"the reranker {release.reranker}, judged behind" if release.reranker else "in"
+    print(f"{folder}: {name} {release.version[:12]}, {what} the space {release.space}.")

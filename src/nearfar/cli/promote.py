@@ -21,7 +21,7 @@ def promote(
     """Promote a released version, if all of it is as it was and its verdict still passes.
 
     Exit code 3: the verdict blocks it, perhaps since a waiver has ended. 4: its evidence was not
-    enough. 5: its verdict is on another space or dataset.
+    enough. 5: its verdict is on another model or dataset.
     """
     from nearfar.release.registry import promote as promote_it
 

@@ -22,7 +22,10 @@ TestSet = Annotated[
 
 
 def release(
-    model: Annotated[str, typer.Argument(help="A folder, package:NAME, or the id on the hub.")],
+    model: Annotated[
+        str,
+        typer.Argument(help="Encoder or reranker: a folder, package:NAME, or the id on the hub."),
+    ],
     registry: Registry,
     name: Annotated[str, typer.Option(help="Of the model in the registry.")],
     verdict: Annotated[Path, typer.Option(help="Folder of `nearfar gate` on this very model.")],
@@ -53,7 +56,10 @@ def release(
     why: Why = "",
     by: By = None,
 ) -> None:
-    """Release a model whose verdict passed, for this exact space and dataset.
+    """Release an encoder or a reranker whose verdict passed, for this exact model and dataset.
+
+    A reranker is judged by what it makes of an encoder's candidates: the verdict is one on the
+    scores of both, REPORT/reranked-scores of `nearfar evaluate --rerank`.
 
     Exit code 3: the verdict blocks it. 4: its evidence was not enough. 5: the verdict or the
     report is on another model or other data. The same release twice is one version.

@@ -39,7 +39,7 @@ def releases(
 
 def _facts(versions: "list[Release]", aliases: "Aliases") -> dict[str, object]:
     return {
-        "versions": [{"version": one.version, **asdict(one)} for one in versions],
+        "versions": [{"version": one.version, **one.to_json()} for one in versions],
         "aliases": dict(aliases.named),
         "history": [asdict(one) for one in aliases.history],
     }
@@ -54,11 +54,13 @@ def _show(name: str, versions: "list[Release]", aliases: "Aliases") -> None:
                   pad_edge=False)  # fmt: skip
     table.add_column("version", no_wrap=True)
     table.add_column("aliases", overflow="fold")
-    for head in ("space", "nDCG@10", "released"):
+    reranks = any(one.reranker for one in versions)
+    for head in ("space", *(["reranker"] if reranks else []), "nDCG@10", "released"):
         table.add_column(head, no_wrap=True)
     for one in versions:
         meant = [alias for alias, version in aliases.named.items() if version == one.version]
-        cells = (one.version[:12], ", ".join(meant), one.space[:8], _mean(one), one.at[:10])
+        named = (one.space[:8], *([one.reranker[:8]] if reranks else []))
+        cells = (one.version[:12], ", ".join(meant), *named, _mean(one), one.at[:10])
         table.add_row(*map(escape, cells))
     Console().print(table)
 

@@ -22,7 +22,7 @@ from nearfar.evaluation.evaluate import (
 from nearfar.evaluation.page import write_page
 from nearfar.evaluation.report import Report, write_report
 from nearfar.evaluation.reranked import require_depths
-from nearfar.evaluation.scores import write_scores
+from nearfar.evaluation.scores import Scores, write_scores
 from nearfar.evaluation.settings import Evaluation
 from nearfar.lineage.picture import draw_lineage
 from nearfar.lineage.walk import lineage
@@ -32,6 +32,7 @@ from nearfar.model.reranker import Reranker
 from nearfar.pipeline.dealing import dealing
 from nearfar.pipeline.remembering import Remembering
 from nearfar.progress import Progress, silent
+from nearfar.release.two_stages import reranked_scores
 from nearfar.search.candidates import Fusion, find_candidates
 from nearfar.search.documents_file import StoredDocuments, write_documents
 from nearfar.search.index import Index, contents
@@ -40,6 +41,7 @@ from nearfar.search.reranked import retrieve_then_rerank
 from nearfar.training.train import Check
 
 SCORES, BASE_SCORES = "scores", "base-scores"  # of the last model, and of what it is held against
+RERANKED_SCORES = "reranked-scores"  # of the last model with the reranker behind it
 CANDIDATES = (50, 100, 200)  # of each query; quality is measured at each number
 
 
@@ -104,17 +106,26 @@ def evaluate_into(
         evidence = _with_second_stage(evidence, models[1] or models[0], dataset, second, progress)
     folder.mkdir(parents=True, exist_ok=True)
     write_per_query(evidence, folder)
-    write_scores(scores_of(evidence, evidence.last, names[evidence.tuned is not None]),
-                 folder / SCORES, replace=True)  # fmt: skip
-    if evidence.tuned is not None:
-        write_scores(scores_of(evidence, evidence.base, names[0]), folder / BASE_SCORES,
-                     replace=True)  # fmt: skip
-    elif (folder / BASE_SCORES / "scores.json").is_file():
-        shutil.rmtree(folder / BASE_SCORES)  # of an earlier report: not of this one
+    last = names[evidence.tuned is not None]
+    base = None if evidence.tuned is None else scores_of(evidence, evidence.base, names[0])
+    both = None
+    if second is not None:
+        both = reranked_scores(evidence, f"{last} + reranker {second.reranker.fingerprint[:8]}")
+    write_scores(scores_of(evidence, evidence.last, last), folder / SCORES, replace=True)
+    _write_or_forget(base, folder / BASE_SCORES)
+    _write_or_forget(both, folder / RERANKED_SCORES)
     picture = "" if model is None else _picture(model, folder)
     write_page(evidence, dataset, folder, settings, log=log, lineage=picture)
     write_report(evidence.report, folder)
     return evidence.report
+
+
+def _write_or_forget(scores: Scores | None, folder: Path) -> None:
+    """Write scores; where there are none, take away those of an earlier report."""
+    if scores is not None:
+        write_scores(scores, folder, replace=True)
+    elif (folder / "scores.json").is_file():
+        shutil.rmtree(folder)
 
 
 def _with_second_stage(

@@ -7,14 +7,18 @@ from typing import Any, Literal
 
 from nearfar.errors import BadFile, DataMismatch, NearfarError
 from nearfar.evaluation.report import Report
+from nearfar.evaluation.stages import Depth
 from nearfar.fingerprint import fingerprint
 from nearfar.model.space import EmbeddingSpace
 from nearfar.release.policy import Waiver
-from nearfar.release.verdict import EXIT_CODES, Verdict
+from nearfar.release.two_stages import Stages, stages_of
+from nearfar.release.verdict import EXIT_CODES, Side, Verdict
 from nearfar.release.waiving import words_for
 
 CANARY = "canary"  # the only alias of a candidate whose evidence was not enough
 _REASONS_SHOWN = 5
+
+Named = tuple[str, str]  # the fingerprint of a space, and of the reranker behind it or nothing
 
 
 class NotPassed(NearfarError):
@@ -83,6 +87,38 @@ def require_passed(verdict: Verdict, alias: str, today: dt.date) -> None:
     )
 
 
+def judged_stages(verdict: Verdict) -> Stages | None:
+    """Return the two stages that a verdict is on; None if it is on an encoder, or on neither.
+
+    Raises:
+        BadFile: the verdict was changed by hand.
+    """
+    return stages_of(verdict.candidate.space, where=f"the verdict on {verdict.candidate.system}")
+
+
+def require_reranker(verdict: Verdict, reranker: str, model: str) -> Stages:
+    """Refuse a reranker that is not the one that was judged; return with whom it was.
+
+    Args:
+        verdict: that it was judged by.
+        reranker: its fingerprint.
+        model: what people call it.
+
+    Raises:
+        DataMismatch: the verdict is on another reranker, or on none.
+        BadFile: the verdict was changed by hand.
+    """
+    stages = judged_stages(verdict)
+    if stages is not None and stages.reranker == reranker:
+        return stages
+    found = f"the reranker {stages.reranker}" if stages else "no reranker"
+    raise DataMismatch(
+        f"Expected a verdict on the reranker {reranker} of {model}, found one on {found} "
+        f"({verdict.candidate.system}). Measure this very model with `nearfar evaluate --rerank`, "
+        "and judge what both stages got (REPORT/reranked-scores) with `nearfar gate`."
+    )
+
+
 def require_space(verdict: Verdict, space: EmbeddingSpace, model: str) -> None:
     """Refuse a model that is not the one that was judged, to the last choice.
 
@@ -123,15 +159,7 @@ def measured_side(report: Report, verdict: Verdict) -> Literal["base", "tuned"]:
     Raises:
         DataMismatch: it is about other data, another split or other models.
     """
-    for what, ours, theirs in (
-        ("dataset", verdict.dataset, report.dataset),
-        ("split", verdict.split, report.split),
-    ):
-        if ours != theirs:
-            raise DataMismatch(
-                f"Expected a report on the {what} {ours} of the verdict, found one on {theirs}. "
-                "Name the report that the verdict was made from."
-            )
+    _require_same_data(report, verdict)
     wanted = (verdict.candidate.space or {}).get("fingerprint")
     if report.tuned is not None and report.tuned.get("fingerprint") == wanted:
         return "tuned"
@@ -144,25 +172,77 @@ def measured_side(report: Report, verdict: Verdict) -> Literal["base", "tuned"]:
     )
 
 
-def baseline_notes(verdict: Verdict, in_use: str | None, alias: str) -> list[str]:
+def measured_depth(report: Report, verdict: Verdict, stages: Stages) -> Depth:
+    """Return what a report says of the two stages of a verdict, at as many candidates.
+
+    Raises:
+        DataMismatch: it is about other data, another split, or other stages.
+    """
+    _require_same_data(report, verdict)
+    found, encoder = report.reranking, report.tuned or report.base
+    same = found is not None and stages == Stages(
+        encoder=EmbeddingSpace.from_json(dict(encoder), where="the report"),
+        reranker=found.reranker,
+        candidates=max(found.asked),
+        words_too=found.words_too,
+        lexical_weight=found.lexical_weight,
+    )
+    if found is None or not same:
+        what = "retrieval alone" if found is None else (
+            f"the reranker {found.reranker} with {max(found.asked)} candidates of the space "
+            f"{encoder.get('fingerprint')}"
+        )  # fmt: skip
+        raise DataMismatch(
+            f"Expected a report on the reranker {stages.reranker} with {stages.candidates} "
+            f"candidates of the space {stages.encoder.fingerprint}, found one on {what}. Name the "
+            "report that the verdict was made from."
+        )
+    return found.at(stages.candidates)
+
+
+def baseline_notes(verdict: Verdict, in_use: Named | None, alias: str) -> list[str]:
     """Return what should be known if the verdict is not about what it now replaces.
 
     Args:
         verdict: of the candidate.
-        in_use: fingerprint of the space that the alias names now; None: there is none.
+        in_use: what the alias names now; None: nothing.
         alias: that is to be changed.
     """
-    if in_use is None or in_use == (verdict.candidate.space or {}).get("fingerprint"):
+    if in_use is None or in_use == _named(verdict.candidate):
         return []
-    held = verdict.baseline.space if verdict.baseline else None
-    found = (held or {}).get("fingerprint", "no space")
-    if found == in_use:
+    held = None if verdict.baseline is None else _named(verdict.baseline)
+    if held == in_use:
         return []
-    against = f"the space {found}" if verdict.baseline else "nothing"
+    against = "nothing" if held is None else _told(held)
     return [
-        f"The verdict held the candidate against {against}, and {alias} is now {in_use}: whether "
-        "it is better than that was not judged. Gate it against what is in use."
+        f"The verdict held the candidate against {against}, and {alias} is now {_told(in_use)}: "
+        "whether it is better than that was not judged. Gate it against what is in use."
     ]
+
+
+def _named(side: Side) -> Named:
+    stages = stages_of(side.space, where=f"the verdict on {side.system}")
+    if stages is not None:
+        return stages.encoder.fingerprint, stages.reranker
+    return str((side.space or {}).get("fingerprint", "")), ""
+
+
+def _told(named: Named) -> str:
+    space, reranker = named
+    found = f"the space {space}" if space else "no space"
+    return f"the reranker {reranker} behind {found}" if reranker else found
+
+
+def _require_same_data(report: Report, verdict: Verdict) -> None:
+    for what, ours, theirs in (
+        ("dataset", verdict.dataset, report.dataset),
+        ("split", verdict.split, report.split),
+    ):
+        if ours != theirs:
+            raise DataMismatch(
+                f"Expected a report on the {what} {ours} of the verdict, found one on {theirs}. "
+                "Name the report that the verdict was made from."
+            )
 
 
 def _waiver(facts: Mapping[str, Any]) -> Waiver:

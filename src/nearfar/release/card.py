@@ -4,7 +4,6 @@ It says what was measured and what was not. It names no folder, user or annotato
 further than the data behind it.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,14 +12,17 @@ from typing import Any
 
 import nearfar
 from nearfar.errors import require
+from nearfar.evaluation.intervals import Estimate
 from nearfar.evaluation.measure import SHORT_NAMES
 from nearfar.evaluation.report import Report
 from nearfar.lineage.things import Lineage
-from nearfar.model.space import EmbeddingSpace
-from nearfar.release.admission import measured_side
+from nearfar.release.admission import measured_depth, measured_side
 from nearfar.release.card_results import limits, results, verdict_words
 from nearfar.release.card_sources import hub_datasets, recipe, sources
+from nearfar.release.card_stages import stages_limits, stages_results
+from nearfar.release.card_words import encoder_usage, encoder_words, reranker_usage, reranker_words
 from nearfar.release.markdown import code, line, plain
+from nearfar.release.subject import Subject
 from nearfar.release.verdict import Verdict
 
 # Of the licences that the hub has an id for, those that models have; others are "other".
@@ -34,8 +36,11 @@ _LICENCES = (
     "unlicense", "wtfpl", "zlib",
 )  # fmt: skip
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
-_TAGS = ("sentence-transformers", "sentence-similarity", "feature-extraction",
-         "information-retrieval", "nearfar")  # fmt: skip
+Lines = Iterator[str]
+
+# What the hub files a model under, the task first.
+_ENCODER = ("sentence-similarity", "feature-extraction", "information-retrieval")
+_RERANKER = ("text-ranking", "cross-encoder", "reranker", "information-retrieval")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +73,27 @@ class Shown:
     """What files say, and a card shows."""
 
     folder: Path  # of the model
-    space: EmbeddingSpace
+    subject: Subject
     verdict: Verdict
     report: Report | None = None
     lineage: Lineage | None = None
+
+    def measured(self) -> Iterator[tuple[str, Estimate]]:
+        """Yield what the report says the model reaches; of a reranker, with its encoder.
+
+        Raises:
+            DataMismatch: the report is about something else than the verdict.
+        """
+        if self.report is None:
+            return
+        stages = self.subject.stages
+        if stages is not None:
+            measures = measured_depth(self.report, self.verdict, stages).measures
+            found = [(one.name, one.tuned) for one in measures]
+        else:
+            side = measured_side(self.report, self.verdict)
+            found = [(one.name, getattr(one, side)) for one in self.report.measures]
+        yield from ((name, estimate) for name, estimate in found if estimate is not None)
 
 
 def card(about: About, shown: Shown) -> str:
@@ -100,16 +122,17 @@ def _front(about: About, shown: Shown) -> str:
             dataset_revision=line(verdict.dataset),
             metric_type=line(name),
             metric_name=line(SHORT_NAMES.get(name, name)),
-            metric_value=round(mean, 6),
+            metric_value=round(estimate.mean, 6),
         )
-        for name, mean in _means(shown)
+        for name, estimate in shown.measured()
     ]
+    kinds = _RERANKER if shown.subject.stages else _ENCODER
     data = ModelCardData(
         language=list(about.languages or _languages(shown)) or None,
         license=licence if known else "other",
         library_name="sentence-transformers",
-        pipeline_tag="sentence-similarity",
-        tags=[*_TAGS],
+        pipeline_tag=kinds[0],
+        tags=["sentence-transformers", *kinds, "nearfar"],
         base_model=about.base_model or None,
         datasets=hub_datasets(shown.lineage) or None,
         model_name=about.name if found else None,
@@ -119,16 +142,6 @@ def _front(about: About, shown: Shown) -> str:
     return str(data.to_yaml()).rstrip("\n") + "\n"
 
 
-def _means(shown: Shown) -> Iterator[tuple[str, float]]:
-    if shown.report is None:
-        return
-    side = measured_side(shown.report, shown.verdict)
-    for one in shown.report.measures:
-        estimate = getattr(one, side)
-        if estimate is not None:
-            yield one.name, estimate.mean
-
-
 def _languages(shown: Shown) -> list[str]:
     cohorts = shown.report.cohorts if shown.report else ()
     values = {one.value for one in cohorts if one.field in ("query.language", "document.language")}
@@ -136,59 +149,54 @@ def _languages(shown: Shown) -> list[str]:
 
 
 def _body(about: About, shown: Shown) -> Iterator[str]:
-    space, verdict = shown.space, shown.verdict
+    words, usage, shows, ends = _of_its_kind(about, shown)
     yield f"# {plain(about.name)}"
     yield ""
-    normal = "of length 1" if space.normalised else "whose length is not fixed"
-    yield (
-        f"An embedding model: texts become vectors of {space.dim} numbers, {normal}, and the "
-        "cosine of two vectors says how well a document answers a query. It reads the first "
-        f"{space.max_tokens} tokens of a text. It was released because it passed the gate below."
-        if verdict.outcome == "PASS"
-        else f"An embedding model of {space.dim} numbers a text, for a part of the traffic: the "
-        "evidence below was not enough for a release."
-    )
+    yield words
     yield ""
     yield "## How to use it"
     yield ""
-    yield f"`nearfar fetch REGISTRY {about.name}@ALIAS {about.name}` takes a checked copy. Then:"
-    yield ""
-    yield from _code_block("python", (
-        "from nearfar.model.text import TextEncoder\n"
-        "from nearfar.vectors.similarity import cosine\n\n"
-        f'encoder = TextEncoder.load("{about.name}")\n'
-        'queries = encoder.encode(["how do I open it?"], "query")\n'
-        'documents = encoder.encode(["Turn the key."], "document")\n'
-        "print(cosine(queries, documents))"
-    ))  # fmt: skip
-    yield "or, with the same vectors:"
-    yield ""
-    yield from _code_block("python", (
-        "from sentence_transformers import SentenceTransformer\n\n"
-        f'model = SentenceTransformer("{about.name}")\n'
-        'queries = model.encode_query(["how do I open it?"])\n'
-        'documents = model.encode_document(["Turn the key."])\n'
-        "print(model.similarity(queries, documents))"
-    ))  # fmt: skip
-    for role, prompt in (("queries", space.query_prompt), ("documents", space.document_prompt)):
-        if prompt:
-            yield f"Both put a prompt before {role}: {plain(json.dumps(prompt))}"
-            yield ""
+    yield from usage
     yield from _section("Data", sources(shown.lineage))
     yield from _section("Recipe", recipe(shown.folder))
-    yield from _section("Results", results(shown.report, verdict))
-    yield from _section("Verdict", verdict_words(verdict))
-    yield from _section("Limits", limits(shown.report, verdict, space))
+    yield from _section("Results", shows)
+    yield from _section("Verdict", verdict_words(shown.verdict))
+    yield from _section("Limits", ends)
     yield from _section("Digests", _digests(shown))
 
 
+def _of_its_kind(about: About, shown: Shown) -> tuple[str, Lines, Lines, Lines]:
+    """Return what is said of encoders and rerankers in words of their own.
+
+    That is what it is, how it is used, what it reaches, and where that ends.
+    """
+    space, reads = shown.subject.space, shown.subject.reads
+    verdict, report = shown.verdict, shown.report
+    if reads is None:
+        return (
+            encoder_words(space, verdict),
+            encoder_usage(about.name, space),
+            results(report, verdict),
+            limits(report, verdict, space),
+        )
+    return (
+        reranker_words(reads, verdict),
+        reranker_usage(about.name, reads),
+        stages_results(report, verdict, reads.stages),
+        stages_limits(report, verdict, reads),
+    )
+
+
 def _digests(shown: Shown) -> Iterator[str]:
-    verdict = shown.verdict
+    verdict, stages = shown.verdict, shown.subject.stages
     yield "The SHA-256 of every file stands in `release.json`, and names the version."
     yield ""
+    own = [("space", shown.subject.space.fingerprint), ("weights", shown.subject.space.weights)]
+    if stages is not None:
+        own = [("reranker", stages.reranker),
+               ("space of the candidates", stages.encoder.fingerprint)]  # fmt: skip
     for what, value in (
-        ("space", shown.space.fingerprint),
-        ("weights", shown.space.weights),
+        *own,
         ("test set", verdict.dataset),
         ("policy", verdict.policy_digest),
         ("scores behind the verdict", verdict.candidate.scores),
@@ -197,12 +205,8 @@ def _digests(shown: Shown) -> Iterator[str]:
         yield f"- {what}: {code(value)}"
 
 
-def _section(title: str, lines: Iterator[str]) -> Iterator[str]:
+def _section(title: str, lines: Lines) -> Lines:
     yield f"## {title}"
     yield ""
     yield from lines
     yield ""
-
-
-def _code_block(language: str, text: str) -> Iterator[str]:
-    yield from (f"```{language}", text, "```", "")

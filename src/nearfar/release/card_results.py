@@ -17,17 +17,26 @@ Side = Literal["base", "tuned"]
 
 KEY = "ndcg_at_10_score"
 _MOST_ROWS = 100
+ELSEWHERE = (
+    "- Nothing is known of other data than this test set, of other languages, and of traffic that "
+    "came after it."
+)
 _FEW = 50  # queries of a cohort, below which an interval says little
+
+
+def measured_on(report: Report | None, verdict: Verdict) -> str:
+    """Say on what was measured, and what intervals are."""
+    among = f", among {report.documents:,} documents" if report else ""
+    return (
+        f"Measured on {verdict.queries:,} queries of the {plain(verdict.split)} split of the "
+        f"dataset {code(verdict.dataset)}{among}. Intervals hold the truth 95 times of 100; "
+        "queries that hang together count as one."
+    )
 
 
 def results(report: Report | None, verdict: Verdict) -> Iterator[str]:
     """Yield all measures with their 95 % intervals, and the key one by cohort."""
-    yield (
-        f"Measured on {verdict.queries:,} queries of the {plain(verdict.split)} split of the "
-        f"dataset {code(verdict.dataset)}"
-        + (f", among {report.documents:,} documents" if report else "")
-        + ". Intervals hold the truth 95 times of 100; queries that hang together count as one."
-    )
+    yield measured_on(report, verdict)
     yield ""
     if report is None:
         yield "There was no report: means are those of the verdict below, without intervals."
@@ -72,26 +81,33 @@ def verdict_words(verdict: Verdict) -> Iterator[str]:
 
 def limits(report: Report | None, verdict: Verdict, space: EmbeddingSpace) -> Iterator[str]:
     """Yield what the numbers above do not say."""
-    yield (
-        "- Nothing is known of other data than this test set, of other languages, and of traffic "
-        "that came after it."
-    )
+    yield ELSEWHERE
     yield f"- What stands behind the first {space.max_tokens} tokens of a text is not read."
-    if verdict.baseline is None:
-        yield "- There was no baseline: nobody knows whether it is better than what was in use."
+    yield from verdict_limits(verdict)
     if report is None:
         yield "- There was no report: no interval of the means, and no cohort the policy left out."
-    else:
-        if report.without_answer:
-            yield (
-                f"- {report.without_answer:,} judged queries without an answer have no score, and "
-                "are not in the means."
-            )
-        small = [one for one in report.cohorts if one.name == KEY and _of(one).n < _FEW]
-        if small:
-            names = ", ".join(plain(f"{named(one.field, one.value)} ({_of(one).n})")
-                              for one in small[:_MOST_ROWS])  # fmt: skip
-            yield f"- Cohorts of fewer than {_FEW} queries, of which little is sure: {names}."
+        return
+    yield from report_limits(report)
+    small = [one for one in report.cohorts if one.name == KEY and _of(one).n < _FEW]
+    if small:
+        names = ", ".join(plain(f"{named(one.field, one.value)} ({_of(one).n})")
+                          for one in small[:_MOST_ROWS])  # fmt: skip
+        yield f"- Cohorts of fewer than {_FEW} queries, of which little is sure: {names}."
+
+
+def report_limits(report: Report) -> Iterator[str]:
+    """Yield what a report did not measure, of an encoder or a reranker."""
+    if report.without_answer:
+        yield (
+            f"- {report.without_answer:,} judged queries without an answer have no score, and "
+            "are not in the means."
+        )
+
+
+def verdict_limits(verdict: Verdict) -> Iterator[str]:
+    """Yield what a verdict leaves open, of an encoder or a reranker."""
+    if verdict.baseline is None:
+        yield "- There was no baseline: nobody knows whether it is better than what was in use."
     unsure = [one for one in verdict.findings if one.outcome == "INSUFFICIENT"]
     for one in unsure[:_MOST_ROWS]:
         yield f"- The evidence was not enough: {plain(one.sentence)}"

@@ -5,7 +5,7 @@ again is the same run: nothing new was tried.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,9 @@ def enter(path: Path, verdict: Verdict) -> None:
     with path.open("a", encoding="utf-8") as file:
         wait_for(file.fileno())
         if all(any(old[key] != row[key] for key in _SAME) for old in _rows(path)):
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            before = _text(path)
+            end = "\n" if before and not before.endswith("\n") else ""  # some editors leave it out
+            file.write(end + json.dumps(row, ensure_ascii=False) + "\n")
             file.flush()
 
 
@@ -66,18 +68,47 @@ def _row(verdict: Verdict) -> dict[str, Any]:
 
 
 def _rows(path: Path) -> list[Mapping[str, Any]]:
-    if not path.exists():
-        return []
-    rows: list[Mapping[str, Any]] = []
     # Not splitlines(): a name may hold what it takes for the end of a line, such as U+2028.
-    lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
-    for number, line in enumerate(lines if lines != [""] else [], start=1):
-        try:
-            row = json.loads(line)
-            rows.append({**row, **{key: row[key] for key in _SAME}})
-        except (ValueError, KeyError, TypeError) as error:
-            raise BadFile(
-                f"{path}:{number}: expected a run of the gate, found {line[:80]!r} "
-                f"({said(error)}). Mend the line or remove it."
-            ) from error
-    return rows
+    lines = _text(path).rstrip("\n").split("\n")
+    return [
+        _read(line, f"{path}:{number}")
+        for number, line in enumerate(lines if lines != [""] else [], start=1)
+    ]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadFile(
+            f"{path}: expected a ledger, lines of JSON in UTF-8 ({said(error)}). Name another "
+            "with --ledger, or put this one back from a copy."
+        ) from error
+
+
+def _read(line: str, where: str) -> Mapping[str, Any]:
+    """Return a run as `_row` made it, unless somebody has changed it by hand.
+
+    Raises:
+        BadFile: it is none.
+    """
+    try:
+        row = json.loads(line)
+        wrong = ", ".join(_wrong(row)) if isinstance(row, dict) else "no object"
+    except ValueError as error:
+        wrong = f"no JSON ({said(error)})"
+    if wrong:
+        raise BadFile(
+            f"{where}: expected a run of the gate, an object with the texts {', '.join(_SAME)} "
+            f"(the baseline may be null), found {wrong} in {line[:80]!r}. Mend the line, or remove "
+            "it: the run is then not counted."
+        )
+    return row  # type: ignore[no-any-return]
+
+
+def _wrong(row: Mapping[str, Any]) -> Iterator[str]:
+    for key in _SAME:
+        if key not in row:
+            yield f"no {key}"
+        elif not isinstance(row[key], str) and not (key == "baseline" and row[key] is None):
+            yield f"the {key} {row[key]!r:.40}"

@@ -20,6 +20,7 @@ from nearfar.errors import BadFile, BadSetting, said
 
 _BLOCK_BYTES = 1 << 20
 _STAGED = ".staged-"  # what a folder begins with that is not yet whole
+_LOCK = ".lock"  # of those who fill such folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +94,23 @@ class Place:
 
     @contextmanager
     def staged(self) -> Iterator[Path]:
-        """Yield an empty folder to fill and then hand to `take`; what is left of it goes."""
+        """Yield an empty folder to fill and then hand to `take`; what is left of it goes.
+
+        In a folder, so does what others left who were killed while they filled theirs.
+        """
         home = self.folder
         if home is None:
             with tempfile.TemporaryDirectory(prefix="nearfar-") as name:
                 yield Path(name)
             return
-        part = home / f"{_STAGED}{uuid.uuid4().hex}"  # beside: so it can be renamed
-        part.mkdir(parents=True)
-        try:
-            yield part
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+        home.mkdir(parents=True, exist_ok=True)
+        with _staging(home):
+            part = home / f"{_STAGED}{uuid.uuid4().hex}"  # beside: so it can be renamed
+            part.mkdir()
+            try:
+                yield part
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
 
     def take(self, part: Path, path: str, *, last: str) -> None:
         """Let a staged folder be seen under its name, whole; what stands there already stays.
@@ -176,6 +182,31 @@ def open_place(url: str) -> Place:
             "as ./registry or s3://bucket/registry."
         ) from error
     return Place(url, store, str(root))
+
+
+@contextmanager
+def _staging(home: Path) -> Iterator[None]:
+    """Be one of those who fill a folder; the first of them removes what the dead left behind.
+
+    All of them share a lock that falls with its process, even if killed. Whoever gets it alone
+    knows that no one fills a folder now.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such lock; there what is left stays, unseen
+        yield
+        return
+    with (home / _LOCK).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for left in home.glob(f"{_STAGED}*"):
+                shutil.rmtree(left, ignore_errors=True)
+            fcntl.flock(file, fcntl.LOCK_SH)
+        except BlockingIOError:
+            fcntl.flock(file, fcntl.LOCK_SH)
+        except OSError:  # a disk without locks: nobody can tell the dead from the living
+            pass
+        yield
 
 
 def _create(path: Path, content: bytes) -> None:

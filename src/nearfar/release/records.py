@@ -21,7 +21,7 @@ class Release:
     """One version of a model, with its card and its verdict."""
 
     name: str
-    space: str  # fingerprint
+    space: str  # fingerprint; of a reranker that of the encoder it was judged with
     dataset: str  # digest of what it was judged on
     split: str
     policy: str  # digest
@@ -29,12 +29,18 @@ class Release:
     files: Mapping[str, str]  # path within, to SHA-256
     measures: Mapping[str, Mapping[str, Any]]  # metric to mean, low, high and n
     at: str = ""  # when it was released for the first time; no part of its name
+    reranker: str = ""  # fingerprint; empty of an encoder
 
     @property
     def version(self) -> str:
         """64 hex digits: the SHA-256 of all that it is, so that nothing of it can change."""
-        facts = {name: value for name, value in asdict(self).items() if name != "at"}
+        facts = {name: value for name, value in self.to_json().items() if name != "at"}
         return hashlib.sha256(canonical_json(facts).encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all that it is; an encoder says nothing of rerankers, as when there were none."""
+        facts = asdict(self)
+        return facts if self.reranker else {k: v for k, v in facts.items() if k != "reranker"}
 
     @property
     def where(self) -> str:
@@ -50,7 +56,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 def write_release(release: Release, path: Path) -> None:
     """Write release.json."""
-    facts = {"format": FORMAT, "version": release.version, **asdict(release)}
+    facts = {"format": FORMAT, "version": release.version, **release.to_json()}
     text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
 

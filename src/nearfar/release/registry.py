@@ -1,6 +1,6 @@
 """The registry: passed models, each with its card and its verdict, under names that can go back.
 
-REGISTRY/models/NAME/VERSION/model/...       the sentence-transformers folder
+REGISTRY/models/NAME/VERSION/model/...       the folder of an encoder or a reranker
 REGISTRY/models/NAME/VERSION/verdict.json    why it may be there
 REGISTRY/models/NAME/VERSION/report.json     what was measured, if it was given
 REGISTRY/models/NAME/VERSION/README.md       the card
@@ -18,16 +18,13 @@ from pathlib import Path
 
 from nearfar.data.dataset import Dataset
 from nearfar.errors import BadSetting
-from nearfar.evaluation.report import Report, read_report
+from nearfar.evaluation.report import read_report
 from nearfar.lineage.things import Lineage
 from nearfar.model.locate import locate
-from nearfar.model.text import TextEncoder, TextSettings
 from nearfar.release.admission import (
     baseline_notes,
-    measured_side,
     require_dataset,
     require_passed,
-    require_space,
 )
 from nearfar.release.aliases import Change, change_alias, read_aliases, require_alias
 from nearfar.release.card import About, Shown, card
@@ -45,6 +42,7 @@ from nearfar.release.records import (
     read_release,
     write_release,
 )
+from nearfar.release.subject import subject_of
 from nearfar.release.verdict import Verdict, read_verdict
 
 _NOT_OF_THE_MODEL = ("README.md", "release")  # what a fetched model has from its former release
@@ -93,13 +91,13 @@ class Done:
 def release(
     model: str, registry: str, about: About, evidence: Evidence, *, alias: str, sign: Sign
 ) -> Done:
-    """Put a passed model into a registry; the same release twice is one version.
+    """Put a passed encoder or reranker into a registry; the same release twice is one version.
 
     The model's own README.md, and a folder `release`, stay behind: they are of a former release.
 
     Raises:
         NotPassed: its verdict does not let it have this alias.
-        DataMismatch: the verdict or the report is on another space or dataset.
+        DataMismatch: the verdict or the report is on another model or dataset.
         BadFile, BadModel, BadSetting: a file or a name is not what it should be.
     """
     require_name(about.name)
@@ -117,15 +115,15 @@ def release(
         if evidence.report is not None:
             shutil.copyfile(evidence.report / REPORT, part / REPORT)
         # What was copied is loaded, not what was named: nobody changes it in between.
-        space = TextEncoder.load(part / MODEL, TextSettings(device="cpu")).space
-        require_space(verdict, space, model)
-        shown = Shown(folder=part / MODEL, space=space, verdict=verdict, report=report,
+        subject = subject_of(part / MODEL, verdict, model)
+        shown = Shown(folder=part / MODEL, subject=subject, verdict=verdict, report=report,
                       lineage=evidence.lineage)  # fmt: skip
         (part / CARD).write_text(card(about, shown), encoding="utf-8")
         new = Release(
-            name=about.name, space=space.fingerprint, dataset=verdict.dataset,
+            name=about.name, space=subject.space.fingerprint,
+            reranker=subject.stages.reranker if subject.stages else "", dataset=verdict.dataset,
             split=verdict.split, policy=verdict.policy_digest, outcome=verdict.outcome,
-            files=digests(part), measures=_measures(report, verdict),
+            files=digests(part), measures=_measures(shown),
             at=sign.time.isoformat(timespec="seconds"),
         )  # fmt: skip
         write_release(new, part / FILE)
@@ -153,7 +151,7 @@ def promote(
 
     Raises:
         NotPassed: the verdict does not let it have this alias, or not any more.
-        DataMismatch: the verdict is on another space or dataset.
+        DataMismatch: the verdict is on another model or dataset.
         BadFile: a file was changed since its release; or somebody else changed the alias.
     """
     require_alias(to)
@@ -165,8 +163,7 @@ def promote(
         require_passed(verdict, to, sign.time.date())
         require_dataset(verdict, found.dataset)
         _require_dataset(verdict, dataset)
-        space = TextEncoder.load(folder / MODEL, TextSettings(device="cpu")).space
-        require_space(verdict, space, f"{name} {found.version[:12]}")
+        subject_of(folder / MODEL, verdict, f"{name} {found.version[:12]}")
     before = names.named.get(to)
     notes = _notes(place, verdict, name, before, to)
     _set(place, found, to, before, "promote", sign)
@@ -209,7 +206,8 @@ def _set(
 def _notes(
     place: Place, verdict: Verdict, name: str, before: str | None, alias: str
 ) -> tuple[str, ...]:
-    in_use = None if before is None else read_release(place, name, before).space
+    now = None if before is None else read_release(place, name, before)
+    in_use = None if now is None else (now.space, now.reranker)
     return tuple(baseline_notes(verdict, in_use, alias))
 
 
@@ -228,13 +226,8 @@ def _copy_model(model: Path, folder: Path) -> None:
             shutil.copyfile(file, folder / path)
 
 
-def _measures(report: Report | None, verdict: Verdict) -> dict[str, dict[str, object]]:
-    if report is None:
-        return {}
-    side = measured_side(report, verdict)
-    found = {one.name: getattr(one, side) for one in report.measures}
+def _measures(shown: Shown) -> dict[str, dict[str, object]]:
     return {
         name: {"mean": one.mean, "low": one.low, "high": one.high, "n": one.n}
-        for name, one in found.items()
-        if one is not None
+        for name, one in shown.measured()
     }

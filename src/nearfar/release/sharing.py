@@ -1,6 +1,6 @@
 """Released models where others look for them: the 🤗 hub, and MLflow's model registry."""
 
-import importlib.util
+import importlib
 import re
 from pathlib import Path
 from typing import Any
@@ -41,19 +41,24 @@ def push_to_hub(folder: Path, release: Release, repository: str, *, public: bool
     Raises:
         BadFile: the hub refused.
     """
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub import CommitOperationAdd, HfApi
 
     hub = HfApi()
     try:
         hub.create_repo(repository, repo_type="model", private=not public, exist_ok=True)
-        message = f"{release.name} {release.version[:12]}"
-        done = hub.upload_folder(repo_id=repository, folder_path=folder, commit_message=message)
+        # Not upload_folder: it may divide a large folder into several commits.
+        files = sorted(file for file in folder.rglob("*") if file.is_file())
+        done = hub.create_commit(
+            repository,
+            [CommitOperationAdd(one.relative_to(folder).as_posix(), one) for one in files],
+            commit_message=f"{release.name} {release.version[:12]}",
+        )
         hub.create_tag(repository, tag=release.version[:12], revision=done.oid, exist_ok=True)
-    except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
+    except Exception as error:  # of the hub, of the library, and of whoever carries its requests
         raise BadFile(
             f"{repository}: expected the hub to take the release, found {said(error)}. It stands "
-            "in the registry; mend what the hub names, and run the same command again."
+            "in the registry; see that the hub can be reached, that your token may write there "
+            "(`hf auth whoami`), and run the same command again."
         ) from error
     return str(done.commit_url)
 
@@ -64,11 +69,13 @@ def require_mlflow() -> None:
     Raises:
         BadSetting: says how to install it.
     """
-    if importlib.util.find_spec("mlflow") is None:
+    try:  # not find_spec(): a folder of that name beside the recipe would do for it
+        importlib.import_module("mlflow.exceptions")
+    except ImportError as error:
         raise BadSetting(
-            "Expected the library mlflow for --mlflow, found none. Install it with "
-            "`pip install mlflow`."
-        )
+            f"Expected the library mlflow for --mlflow, found none that can be used ({error}). "
+            "Install it with `pip install mlflow`."
+        ) from error
 
 
 def push_to_mlflow(folder: Path, release: Release, uri: str, *, alias: str) -> str:
@@ -88,6 +95,8 @@ def push_to_mlflow(folder: Path, release: Release, uri: str, *, alias: str) -> s
 
     tags = {"nearfar.version": release.version, "nearfar.space": release.space,
             "nearfar.dataset": release.dataset, "nearfar.outcome": release.outcome}  # fmt: skip
+    if release.reranker:
+        tags["nearfar.reranker"] = release.reranker
     try:
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         found: Any = client.get_experiment_by_name(release.name)
