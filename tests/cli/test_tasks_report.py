@@ -5,6 +5,7 @@ import pytest
 from nearfar.cli.tasks_report import show_tasks
 from nearfar.evaluation.intervals import Estimate
 from nearfar.evaluation.measure import Measure
+from nearfar.evaluation.task_scores import Band
 from nearfar.pipeline.task_evaluating import TaskReport
 
 
@@ -28,6 +29,17 @@ def test_every_number_stands_with_its_interval_and_what_it_depends_on(
     both = "0.750 [0.700, 0.800]"
     assert lines[place + 2] == f"accuracy {both} {both} +0.100 [+0.050, +0.150]"
     assert lines[place + 3 : place + 6] == ["", "clustering: n 12", "v measure 0.500"]
+    bands = (Band(0.0, 0.2, 0.123, Estimate(0.25, None, None, 4, 4)),
+             Band(0.8, 1.0, 0.9, Estimate(0.88, 0.81, 0.95, 1_100, 9)))  # fmt: skip
+    likeness = Measure(name="similarity_brier_error", base=bare)
+    show_tasks([TaskReport("similarity", (likeness,), {}, bands)], "test")
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines[-4:] == [
+        "brier\u2193 0.500",
+        "likeness pairs it says it is",
+        "0.0 to 0.2 4 0.123 0.250",
+        "0.8 to 1.0 1,100 0.900 0.880 [0.810, 0.950]",
+    ]
     show_tasks(reports[1:], "dev")
     alone = " ".join(capsys.readouterr().out.split())
     assert "difference" not in alone

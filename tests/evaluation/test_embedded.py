@@ -1,15 +1,20 @@
 """A task: who asks, who may be found, and what counts as right."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import torch
 from asked import Judged, asked
 from doubles import LetterEncoder
+from torch import Tensor
 
 from nearfar.data.dataset import Dataset
-from nearfar.errors import BadRecord
+from nearfar.errors import BadModel, BadRecord
 from nearfar.evaluation.embedded import dev_scores, embed, never_wrong, rankings, read_task
+from nearfar.evaluation.judged_pairs import given_grades, read_judged_pairs
+from nearfar.records import Role
 
 TEXTS = {f"d{i}": "abcdefghij"[i] * 3 for i in range(10)}
 JUDGED: list[Judged] = [
@@ -46,10 +51,15 @@ def test_a_query_without_an_answer_is_counted(dataset: Dataset) -> None:
     assert read_task(dataset, "dev").without_answer == 0
 
 
-def test_the_better_of_two_grades_of_a_pair_counts(tmp_path: Path) -> None:
-    judged: list[Judged] = [("q", "d0", 2, "test"), ("q", "d0", 0, "test")]
-    found = read_task(asked(tmp_path / "d", TEXTS, {"q": "a"}, judged), "test")
-    assert found.judged == {"q": {"d0": 2}}
+@pytest.mark.parametrize("grades", [(2, 0), (0, 2)])
+def test_the_better_of_two_grades_of_a_pair_counts_in_every_task(
+    tmp_path: Path, grades: tuple[float, float]
+) -> None:
+    judged: list[Judged] = [("q", "d0", grade, "test") for grade in grades]
+    dataset = asked(tmp_path / "d", TEXTS, {"q": "a"}, judged)
+    assert given_grades(dataset, "test") == {("q", "d0"): (2, "human")}
+    assert read_task(dataset, "test").judged == {"q": {"d0": 2}}
+    assert read_judged_pairs(dataset, "test").grades.tolist() == [2]
 
 
 def test_a_split_without_answers_is_named_with_what_there_is(tmp_path: Path) -> None:
@@ -108,3 +118,15 @@ def test_who_must_not_be_held_against_a_model(tmp_path: Path) -> None:
     ]  # fmt: skip
     dataset = asked(tmp_path / "d", TEXTS, {"q0": "a", "q1": "d"}, judged)
     assert never_wrong(dataset, read_task(dataset, "test")) == {"q0": {"d0", "d1", "d2"}}
+
+
+def test_vectors_that_are_no_numbers_name_the_text(dataset: Dataset) -> None:
+    class Broken(LetterEncoder):
+        def encode(self, contents: Sequence[str], role: Role, **more: object) -> Tensor:
+            found = super().encode(contents, role)
+            return found if role == "query" else found.index_fill(0, torch.tensor([2]), torch.inf)
+
+    task = read_task(dataset, "test")
+    texts = list(TEXTS.values())
+    with pytest.raises(BadModel, match=f"in 1 of {len(texts)} vectors, the first of {texts[2]!r}"):
+        embed(Broken(), dataset, task)

@@ -42,7 +42,7 @@ def test_sts_is_the_correlation_of_cosines_and_grades(tmp_path: Path) -> None:
     (spearman, _) = compare_tasks(found)
     assert spearman.base.low is not None
     assert -1 < spearman.base.low < spearman.base.mean
-    assert fitting(dataset, "test") == ("sts",)
+    assert fitting(dataset, "test") == ("sts", "similarity")
 
 
 def test_pairs_are_told_apart_by_a_threshold_of_another_split(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_triplets_are_counted_for_each_query(tmp_path: Path) -> None:
     assert dict(zip(found.scores.queries, found.scores.values["triplet_accuracy_score"].tolist(),
                     strict=True)) == {"a": 1.0, "b": 0.0}  # fmt: skip
     assert found.scores.clusters == ("a", "b")
-    assert fitting(dataset, "test") == ("pairs", "triplets")
+    assert fitting(dataset, "test") == ("pairs", "similarity", "triplets")
 
 
 def test_labels_are_guessed_from_what_is_known_and_never_from_what_is_asked(
@@ -114,7 +114,7 @@ def test_translations_are_found(tmp_path: Path) -> None:
     pairs: list[Pair] = [(word, word[::-1].upper(), 1.0, "test") for word in WORDS]
     dataset = written(tmp_path / "d", pairs, kind="translation")
     assert set(named(evaluate_task(LetterEncoder(), dataset, "test", "bitext")).values()) == {1.0}
-    assert fitting(dataset, "test") == ("bitext",)
+    assert fitting(dataset, "test") == ("bitext", "analogies")
 
 
 def test_two_models_are_compared_text_by_text(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_what_a_renamed_origin_was_read_as_still_counts(tmp_path: Path) -> None:
     dataset = written(tmp_path / "d", [(a, a + "!", 1.0, "test") for a in WORDS], kind="human")
     assert fitting(dataset, "test") == ()
     told = Dataset(dataset.folder, {**dataset.manifest, "parents": [{"kind": "translations"}]})
-    assert fitting(told, "test") == ("bitext",)
+    assert fitting(told, "test") == ("bitext", "analogies")
 
 
 def test_everything_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

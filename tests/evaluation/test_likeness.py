@@ -106,5 +106,5 @@ def test_a_dataset_calibrates_by_degrees_or_by_two_kinds_of_pairs(tmp_path: Path
     by_kinds = calibrate_similarity(LetterEncoder(), classified(tmp_path / "b", ("dev",)))
     assert by_kinds.kind == "platt"
     assert by_kinds.space == LETTERS
-    with pytest.raises(BadRecord, match="as the task pairs needs"):
+    with pytest.raises(BadRecord, match="as the task similarity needs"):
         calibrate_similarity(LetterEncoder(), graded(tmp_path / "c", ("test",)))

@@ -10,6 +10,7 @@ import pytest
 from asked import asked
 from doubles import LetterEncoder
 
+from nearfar.cli.evaluate import show_table
 from nearfar.data.dataset import Dataset
 from nearfar.data.writer import write_dataset
 from nearfar.errors import BadFile, BadSetting
@@ -20,6 +21,7 @@ from nearfar.evaluation.pictures import cohort_bars
 from nearfar.evaluation.report import read_report, write_report
 from nearfar.evaluation.settings import Evaluation
 from nearfar.fingerprint import content_id
+from nearfar.pipeline.evaluating import evaluate_into
 from nearfar.pipeline.recipe import free_settings
 from nearfar.records import Document, Judgment, Origin, Query
 
@@ -132,6 +134,19 @@ def test_more_of_a_loss_is_worse() -> None:
     for name, up, down in [("map_score", "better", "worse"), ("alignment_loss", "worse", "better")]:
         assert Measure(name=name, base=base, tuned=base, difference=more).verdict == up
         assert Measure(name=name, base=base, tuned=base, difference=less).verdict == down
+
+
+def test_one_query_is_no_queries(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts, judged = {"d": "abc", "e": "xyz"}, [("q", "d", 1.0, "test"), ("r", "e", 0.0, "test")]
+    data = asked(tmp_path / "d", texts, {"q": "ab", "r": "xy"}, judged)  # type: ignore[arg-type]
+    found = evaluate_into(tmp_path / "r", data, (LetterEncoder(), LetterEncoder()), Evaluation())
+    show_table(found)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "over 1 query." in told
+    assert "1 query of the test split against 2 documents;" in told
+    page = " ".join((tmp_path / "r/report.html").read_text().split())
+    assert "1 query of the test split, each against all 2 documents." in page
+    assert "1 judged query without an answer was left out." in page
 
 
 def test_a_field_whose_values_are_all_rare_makes_no_cohort(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from nearfar.errors import BadFile, BadRecord
 from nearfar.evaluation.metrics import per_query
 from nearfar.evaluation.qrels import read_qrels, write_qrels
-from nearfar.evaluation.runs import read_run, told_of_run, write_run
+from nearfar.evaluation.runs import read_run, write_run
+from nearfar.evaluation.systems import told_of_run
 
 IDS = [f"d{i}" for i in range(12)] + ["D1", "é1", "深"]  # 10 stands before 2, é after z
 # Few different scores, some of which only float64 can tell apart.
@@ -157,7 +158,7 @@ def test_what_the_format_cannot_say_is_not_written(tmp_path: Path) -> None:
 
 def test_queries_that_are_missing_or_strange_are_counted_and_told() -> None:
     missing, strange = told_of_run("bm25", {"a": [], "x": [], "y": []}, ["a", "b"], {})
-    assert missing == "bm25 has nothing for 1 of 2 queries, such as 'b': they count 0."
+    assert missing == "bm25 has nothing for 1 of 2 queries, such as 'b': what is missing counts 0."
     assert strange.startswith("bm25 has 2 queries that the test set does not score, such as 'x'")
     assert told_of_run("bm25", {"a": ["d"]}, ["a"], {"d"}) == []
 

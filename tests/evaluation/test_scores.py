@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from nearfar.errors import BadFile
@@ -54,3 +56,29 @@ def test_what_is_no_scores_is_refused_in_one_message(tmp_path: Path) -> None:
     (tmp_path / "s/per_query.parquet").write_bytes(b"PAR1")
     with pytest.raises(BadFile, match="nearfar evaluate"):
         read_scores(tmp_path / "s")
+
+
+def foreign(folder: Path, **columns: list[object]) -> Path:
+    """Scores of which another program has written the table anew."""
+    write_scores(FOUND, folder)
+    table = pq.read_table(folder / "per_query.parquet")
+    for name, values in columns.items():
+        place = table.column_names.index(name.replace("__", "."))
+        table = table.set_column(place, name.replace("__", "."), pa.array(values))
+    pq.write_table(table, folder / "per_query.parquet")
+    return folder
+
+
+def test_a_query_without_a_value_of_a_cohort_is_in_the_cohort_none(tmp_path: Path) -> None:
+    found = read_scores(foreign(tmp_path / "a", cohort__query__language=[None, "en"]))
+    assert found.cohorts == {"query.language": ("none", "en")}
+    assert read_scores(foreign(tmp_path / "b", cohort__query__language=[2024, None])).cohorts == {
+        "query.language": ("2024", "none")
+    }
+
+
+def test_a_row_without_its_query_or_cluster_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadFile, match=r"row 2 of per_query\.parquet has the query_id None"):
+        read_scores(foreign(tmp_path / "a", query_id=["1", None]))
+    with pytest.raises(BadFile, match=r"row 1 of per_query\.parquet has the cluster 7"):
+        read_scores(foreign(tmp_path / "b", cluster=[7, 8]))

@@ -7,17 +7,14 @@ import pytest
 import torch
 from scipy import stats
 
-from nearfar.errors import BadSetting
 from nearfar.evaluation import geometry
 from nearfar.evaluation.analogies import (
     Paired,
     analogy_scores,
     nearest_to_c_scores,
-    paired_documents,
     quadruples,
 )
 from nearfar.evaluation.geometry import effective_rank, hubness, isotropy
-from nearfar.records import Document
 from nearfar.vectors.similarity import unit
 
 
@@ -144,25 +141,10 @@ def test_every_pair_asks_and_none_by_itself() -> None:
     assert len(every) == len(set(every)) == 5 * 4 + 3 * 2
     assert all(four[0] != four[2] for four in every)
     assert all((four[0][0] == "a") == (four[2][0] == "a") for four in every)
+    twice = [Paired("x", "a", "b"), Paired("x", "a", "c"), Paired("x", "d", "b")]
+    assert set(quadruples(twice)) == {("a", "c", "d", "b"), ("d", "b", "a", "c")}
     assert {four[2] for four in quadruples(pairs, most=8)} == {p.first for p in pairs[:8]}
     assert quadruples(pairs[:1]) == quadruples([]) == []
     assert analogy_scores(some(4, 3), []).tolist() == []
     with pytest.raises(ValueError, match="four rows"):
         analogy_scores(some(4, 3), [(0, 1, 2)])
-
-
-def test_documents_are_paired_by_two_fields() -> None:
-    def document(id_: str, **fields: str) -> Document:
-        return Document(id=id_, content=id_, fields=fields)
-
-    documents = [
-        document("1e", text="1", language="en"), document("1d", text="1", language="de"),
-        document("2d", text="2", language="de"), document("2e", text="2", language="en"),
-        document("3d", text="3", language="de"), document("4", language="de"),
-        document("5d", text="5", language="de"), document("5e", text="5", language="en"),
-        document("5x", text="5", language="en"),
-    ]  # fmt: skip
-    found = paired_documents(documents, pair="text", side="language")
-    assert found == [Paired("de to en", "1d", "1e"), Paired("de to en", "2d", "2e")]
-    with pytest.raises(BadSetting, match="Fields of documents are: language, text"):
-        paired_documents(documents, pair="text", side="lang")

@@ -176,7 +176,7 @@ def test_what_a_run_lacks_counts_nothing_and_is_told(dataset: Dataset, tmp_path:
     assert f"nothing for {len(task.queries) - 1} of {len(task.queries)}" in missing
     assert repr(second) in missing
     assert "'nobody'" in strange
-    assert "1 documents that the dataset does not have, such as 'stranger'" in unknown
+    assert "1 document that the dataset lacks, such as 'stranger'" in unknown
 
 
 def test_nothing_is_measured_twice_unless_it_changed(

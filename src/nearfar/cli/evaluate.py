@@ -6,13 +6,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nearfar.cli.language_model import (
+    Api,
+    BaseUrl,
+    Concurrency,
+    InputPrice,
+    LimitUsd,
+    Llm,
+    MaxAnswerTokens,
+    OutputPrice,
+    RequestsPerMinute,
+    Retries,
+    TimeoutSeconds,
+)
 from nearfar.cli.options import Base, DatasetFolder, Lexical, LexicalWeight, MaxTokens
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from nearfar.evaluation.report import Report
-    from nearfar.evaluation.stages import Budget, Depth, Reranking
 
 
 def evaluate(
@@ -45,9 +55,36 @@ def evaluate(
     task: Annotated[
         list[str] | None,
         typer.Option(
-            help="retrieval, sts, pairs, triplets, labels, clustering or bitext; repeatable. "
-            "Default: retrieval."
+            help="retrieval, sts, pairs, similarity, triplets, labels, clustering, bitext, "
+            "analogies or relevance; repeatable. Default: retrieval."
         ),
+    ] = None,
+    reranker: Annotated[
+        str | None,
+        typer.Option(help="With --task relevance: the cross-encoder that judges what is found."),
+    ] = None,
+    llm: Llm = None,
+    depth: Annotated[
+        int | None, typer.Option(min=1, help="Documents a query that are judged. Default: 10.")
+    ] = None,
+    repeats: Annotated[
+        int | None, typer.Option(min=1, help="Times the LLM is asked the same. Default: 2.")
+    ] = None,
+    queries: Annotated[
+        int | None, typer.Option(min=1, help="At most so many are judged. Default: all.")
+    ] = None,
+    base_url: BaseUrl = None,
+    api: Api = None,
+    max_answer_tokens: MaxAnswerTokens = 1_024,
+    input_price: InputPrice = None,
+    output_price: OutputPrice = None,
+    limit_usd: LimitUsd = None,
+    requests_per_minute: RequestsPerMinute = None,
+    concurrency: Concurrency = 4,
+    timeout_seconds: TimeoutSeconds = 120.0,
+    retries: Retries = 5,
+    journal: Annotated[
+        Path | None, typer.Option(help="Paid answers. Default: beside FOLDER, .answers.jsonl.")
     ] = None,
     trained_on: Annotated[
         list[Path] | None,
@@ -58,12 +95,19 @@ def evaluate(
     ] = None,
     max_tokens: MaxTokens = None,
 ) -> None:
-    """Rank every document for each query of a split; write report.json and report.html."""
+    """Rank every document for each query of a split; write report.json and report.html.
+
+    With --task relevance a judge reads what is found: --reranker, or --llm, whose key is read from
+    ANTHROPIC_API_KEY or OPENAI_API_KEY, and whose answers are kept: none is paid for twice.
+    """
+    from nearfar.cli.list_judge import list_judge, require_judge
+    from nearfar.cli.stages_report import show_stages
     from nearfar.cli.talking import bars
     from nearfar.cli.tasks_report import show_tasks
     from nearfar.data.dataset import Dataset
     from nearfar.errors import BadSetting, require
     from nearfar.evaluation.derived import trained_texts
+    from nearfar.llm.settings import LlmSettings
     from nearfar.model.rerankers import load_reranker
     from nearfar.model.text import TextEncoder, TextSettings
     from nearfar.pipeline.evaluating import CANDIDATES, SecondStage, evaluate_into
@@ -83,6 +127,23 @@ def evaluate(
     chosen = free_settings(settings or ()).evaluation
     data, tasks = Dataset.open(dataset), tuple(task or (RETRIEVAL,))
     require_tasks(data, chosen.split, tasks)  # before any model is loaded
+    asked = None
+    if llm is not None:
+        asked = LlmSettings(
+            model=llm,
+            api=api,
+            base_url=base_url,
+            max_tokens=max_answer_tokens,
+            concurrency=concurrency,
+            requests_per_minute=requests_per_minute,
+            timeout_seconds=timeout_seconds,
+            retries=retries,
+            input_usd_per_million_tokens=input_price,
+            output_usd_per_million_tokens=output_price,
+            limit_usd=limit_usd,
+        )
+    amounts = {"depth": depth, "repeats": repeats, "queries": queries}
+    require_judge(tasks, reranker, asked, amounts)
     if rerank is not None and RETRIEVAL not in tasks:
         raise BadSetting("--rerank is for retrieval. Add --task retrieval.")
     learned = [trained_texts(Dataset.open(one)) for one in trained_on or ()]
@@ -110,10 +171,14 @@ def evaluate(
             show_stages(report.reranking)
         print(f"report: {folder / 'report.html'}")
     if set(tasks) != {RETRIEVAL}:
-        with bars() as progress:
+        kept = journal or folder.with_name(f"{folder.name}.answers.jsonl")
+        with bars() as progress, list_judge(
+            data, chosen, reranker or asked, amounts, kept, progress
+        ) as judging:  # fmt: skip
             reports = measure_tasks(
-                folder / "tasks", data, models, chosen.split, tasks, replace=True, progress=progress
-            )
+                folder / "tasks", data, models, chosen.split, tasks, judging=judging, replace=True,
+                progress=progress,
+            )  # fmt: skip
         show_tasks(reports, chosen.split)
         print(f"tasks: {folder / 'tasks' / 'tasks.json'}")
 
@@ -124,6 +189,7 @@ def show_table(report: "Report") -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from nearfar.evaluation.amounts import amount
     from nearfar.evaluation.measure import SHORT_NAMES, span
     from nearfar.evaluation.report import headline
 
@@ -140,87 +206,11 @@ def show_table(report: "Report") -> None:
     console = Console()
     console.print(f"\n{headline(report)}", highlight=False, markup=False)
     console.print(
-        f"{report.measures[0].base.n:,} queries of the {report.split} split against "
-        f"{report.documents:,} documents; brackets are 95 % intervals.",
+        f"{amount(report.measures[0].base.n, 'query')} of the {report.split} split against "
+        f"{amount(report.documents, 'document')}; brackets are 95 % intervals.",
         highlight=False,
     )
     console.print(table)
     for one in report.slices:
         if one["verdict"] == "confirmed":
             console.print(one["sentence"], highlight=False, markup=False)
-
-
-def show_stages(found: "Reranking") -> None:
-    """Print what retrieval lost and what reranking won, for each number of candidates."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    from nearfar.evaluation.stages import told_of_stages
-
-    # Intervals stand below their means: side by side they would not fit a usual window.
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    for name in ("read", "recall", "ceiling", "nDCG@10", "difference", "ms"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for candidates in (0, *found.asked):
-        table.add_row(*map(escape, _cells(found.at(candidates))))
-    console = Console()
-    console.print()
-    for sentence in told_of_stages(found):
-        console.print(sentence, highlight=False, markup=False)
-    console.print(table)
-    console.print(
-        "read: candidates reranked; difference: to retrieval alone; ms: to rerank so many, the "
-        "median, and below it what 95 of 100 queries stay within.",
-        highlight=False,
-    )
-    if found.budgets:
-        _show_budgets(found.budgets)
-
-
-def _show_budgets(budgets: "Sequence[Budget]") -> None:
-    """Print what fits into each time, and what it is worth."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    for name in ("within ms", "read", "p50", "p95", "nDCG@10", "difference", "took ms"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for budget in budgets:
-        table.add_row(*map(escape, _budget_cells(budget)))
-    console = Console()
-    console.print(table)
-    console.print(
-        "read: candidates reranked in that time, the mean, the median (p50) and what 95 of 100 "
-        "queries stay within (p95); took: whole answers.",
-        highlight=False,
-    )
-
-
-def _cells(depth: "Depth") -> tuple[str, ...]:
-    """Return a row of the table; what reranking nothing cannot have is a dash."""
-    from nearfar.evaluation.measure import NOTHING, span
-    from nearfar.evaluation.stages import milliseconds
-
-    ndcg = depth.measure("ndcg_at_10_score")
-    shown = [span(depth.recall), span(depth.ceiling), span(ndcg.tuned),
-             span(ndcg.difference, sign=True), milliseconds(depth.reranking)]  # fmt: skip
-    if not depth.candidates:
-        shown = [NOTHING, NOTHING, span(ndcg.tuned), NOTHING, NOTHING]
-    return (f"{depth.candidates:,}", *(text.replace(" [", "\n[") for text in shown))
-
-
-def _budget_cells(budget: "Budget") -> tuple[str, ...]:
-    """Return a row of the table of budgets."""
-    from nearfar.evaluation.measure import span
-    from nearfar.evaluation.stages import milliseconds
-
-    ndcg = budget.measure("ndcg_at_10_score")
-    shown = [span(ndcg.tuned), span(ndcg.difference, sign=True), milliseconds(budget.latency)]
-    read = budget.read
-    return (
-        f"{1e3 * budget.seconds:,g}",
-        *(f"{one:,.1f}" for one in (read.mean, read.median, read.p95)),
-        *(text.replace(" [", "\n[") for text in shown),
-    )

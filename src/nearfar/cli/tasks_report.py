@@ -27,6 +27,8 @@ def show_tasks(reports: "Sequence[TaskReport]", split: str) -> None:
         head = f"\n{report.task}: n {report.measures[0].base.n:,}{told}"
         console.print(head, highlight=False, markup=False, soft_wrap=True)
         _show(report, console)
+        if report.bands:
+            _show_bands(report, console)
 
 
 def _show(report: "TaskReport", console: "Console") -> None:
@@ -49,8 +51,28 @@ def _show(report: "TaskReport", console: "Console") -> None:
     console.print(table)
 
 
+def _show_bands(report: "TaskReport", console: "Console") -> None:
+    """Print what a likeness says of the pairs of each fifth of its scale, and what is true."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from nearfar.evaluation.measure import span
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for name in ("likeness", "pairs", "it says", "it is"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for band in report.bands:
+        shown = span(band.true)
+        table.add_row(f"{band.low:.1f} to {band.high:.1f}", f"{band.true.n:,}", f"{band.said:.3f}",
+                      escape(shown))  # fmt: skip
+    console.print(table)
+
+
 def _short(name: str) -> str:
     """Return a name without what its task says already: what is asked of triplets, of pairs."""
-    for said in ("pair_", "triplet_", "neighbours_", "translation_"):
-        name = name.removeprefix(said)
+    known = ("pair_", "triplet_", "neighbours_", "translation_", "similarity_", "analogy_",
+             "context_", "relevance_")  # fmt: skip
+    said = next((one for one in known if name.startswith(one)), "")
+    name = name.removeprefix(said)
+    name = f"{name.removesuffix('_error')}↓" if name.endswith("_error") else name
     return name.removesuffix("_score").replace("_", " ")

@@ -1,12 +1,14 @@
 """Is one relation one direction? a is to b as c is to d, answered by adding the step from a to b.
 
+The relation is translation: where a model that ought to know no languages keeps a step from German
+to English, vectors tell which language a text is in.
+
 Shapes: N vectors, D dimensions, M analogies.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import permutations
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +16,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nearfar.errors import BadSetting
+from nearfar.errors import BadRecord
+from nearfar.evaluation.judged_pairs import JudgedPairs, places
+from nearfar.evaluation.judged_texts import JudgedTexts
+from nearfar.evaluation.task_scores import Asking, TaskScores
 from nearfar.fingerprint import content_id
-from nearfar.records import Document
 from nearfar.vectors.nearest import nearest
 from nearfar.vectors.similarity import unit
 
@@ -24,16 +28,72 @@ Floats = npt.NDArray[np.float64]
 
 Quadruple = tuple[str, str, str, str]  # ids of a, b, c and d
 
+LANGUAGE = "lang"  # the field in which `nearfar import --as translations` keeps it
+_MOST = 2_000  # analogies that are asked
 _GIVEN = 3  # a, b and c are no answers to their own question
 
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """Two documents that belong together, and what the step from one to the other is."""
+    """A text and its translation, and what the step from one to the other is."""
 
     relation: str  # such as "de to en"
-    first: str  # id
-    second: str
+    first: str  # id of a query
+    second: str  # of a document
+
+
+def answer_analogies(asking: Asking, pairs: JudgedPairs) -> TaskScores:
+    """Ask of each translation whether the step of another one of the same languages leads to it.
+
+    Any text may be the answer: of c in a third language too, which is wrong. Beside it stands what
+    is found without any step. Each pair lends its step to as many others
+    as it asks of; the interval takes pairs of different groups for independent all the same.
+
+    Raises:
+        BadRecord: no two pairs are of the same two languages.
+    """
+    judged = JudgedTexts(asking, pairs)
+    found = [
+        Paired(f"{one.fields.get(LANGUAGE, '')} to {other.fields.get(LANGUAGE, '')}", one.id,
+               other.id)
+        for one, other in judged.both()
+    ]  # fmt: skip
+    relations = {one.relation for one in found}
+    every = quadruples(found, most=_MOST)
+    if not every:
+        raise BadRecord(
+            f"{asking.dataset.folder}: expected in the {asking.split} split two translations or "
+            f"more between the same two languages (field {LANGUAGE!r}), found "
+            f"{len(found):,} between {len(relations):,} of them. Import more."
+        )
+    vectors, rows = _placed(asking, judged, every)
+    asked = {pair: row for row, pair in enumerate(dict.fromkeys(four[2:] for four in every))}
+    member = np.array([asked[four[2:]] for four in every])
+    own = pairs.where(np.array([pair in asked for pair in judged.ids], dtype=bool))
+    order = [asked[pair] for pair in zip(own.query, own.document, strict=True)]
+    values = {
+        name: (np.bincount(member, weights=of(vectors, rows)) / np.bincount(member))[order]
+        for name, of in (("analogy_accuracy_score", analogy_scores),
+                         ("analogy_without_step_score", nearest_to_c_scores))
+    }  # fmt: skip
+    facts = {"analogies": len(every), "texts": len(vectors), "relations": len(relations)}
+    scores = JudgedTexts(asking, own).scores(values)
+    return TaskScores(task="analogies", scores=scores, facts=facts)
+
+
+def _placed(
+    asking: Asking, judged: JudgedTexts, every: Sequence[Quadruple]
+) -> tuple[Float[Tensor, "N D"], list[list[int]]]:
+    """Return the vectors of queries and, after them, documents, and where analogies are there."""
+    vectors = torch.cat([
+        asking.encode([text.content for text in judged.queries.values()], "query"),
+        asking.encode([text.content for text in judged.documents.values()], "document"),
+    ])  # fmt: skip
+    a, b, c, d = zip(*every, strict=True)
+    first = len(judged.queries)
+    columns = [places(a, judged.queries), first + places(b, judged.documents),
+               places(c, judged.queries), first + places(d, judged.documents)]  # fmt: skip
+    return vectors, np.stack(columns, axis=1).tolist()
 
 
 def analogy_scores(vectors: Float[Tensor, "N D"], rows: Sequence[Sequence[int]]) -> Floats:
@@ -73,39 +133,10 @@ def nearest_to_c_scores(vectors: Float[Tensor, "N D"], rows: Sequence[Sequence[i
     return _answered(vectors, vectors[_columns(rows)[2]], rows)
 
 
-def paired_documents(documents: Iterable[Document], *, pair: str, side: str) -> list[Paired]:
-    """Return the documents that two fields pair: one value of `pair`, two values of `side`.
-
-    With translations `pair` is what they translate, and `side` the language; of a value of `pair`
-    with several documents of one side, or one side alone, none is taken.
-
-    Raises:
-        BadSetting: no two documents are paired so.
-    """
-    sides: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    names: set[str] = set()
-    for document in documents:
-        names.update(document.fields)
-        if pair in document.fields and side in document.fields:
-            own = sides[str(document.fields[pair])]
-            own[str(document.fields[side])].append(document.id)
-    found = [
-        Paired(f"{one} to {other}", own[one][0], own[other][0])
-        for own in sides.values()
-        for one, other in permutations(sorted(own), 2)
-        if one < other and len(own[one]) == len(own[other]) == 1
-    ]
-    if not found:
-        raise BadSetting(
-            f"analogies: expected two documents with the same {pair!r} and two values of {side!r}, "
-            f"found none. Fields of documents are: {', '.join(sorted(names)) or 'none'}."
-        )
-    return found
-
-
 def quadruples(pairs: Sequence[Paired], *, most: int = 2_000, seed: int = 0) -> list[Quadruple]:
     """Return analogies of pairs of one relation: a and b are one pair, c and d another.
 
+    No text is on both sides: a step from c itself, or to d itself, is no question.
     Each pair asks (is c and d) once in turn until there are `most`, with others chosen by a seed.
     """
     by_relation: dict[str, list[Paired]] = defaultdict(list)
@@ -120,6 +151,7 @@ def quadruples(pairs: Sequence[Paired], *, most: int = 2_000, seed: int = 0) -> 
                 found += [
                     (model.first, model.second, asked.first, asked.second)
                     for model, asked in zip(turned, alike, strict=True)
+                    if model.first != asked.first and model.second != asked.second
                 ]
         if len(found) >= most:
             break

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from nearfar.evaluation.amounts import amount
 from nearfar.evaluation.comparing import LEVEL, Compared, Comparison, Difference
 from nearfar.evaluation.intervals import FEWEST
 from nearfar.evaluation.measure import NOTHING, SHORT_NAMES, span
@@ -124,13 +125,14 @@ def about(comparison: Comparison) -> str:
     """Say what was measured, and how the tables are to be read."""
     groups = ""
     if comparison.clusters < comparison.queries:
-        groups = f" in {comparison.clusters:,} groups"
+        groups = f" in {amount(comparison.clusters, 'group')}"
     few = ""
     if comparison.queries < FEWEST:
         few = f" There are fewer than {FEWEST} queries: too few for intervals."
+    queries, documents = amount(comparison.queries, "query"), comparison.documents
     return (
-        f"{comparison.queries:,} queries{groups} of the {comparison.split} split, each against "
-        f"{comparison.documents:,} documents. Brackets are 95 % intervals. * marks a difference "
+        f"{queries}{groups} of the {comparison.split} split, each against "
+        f"{amount(documents, 'document')}. Brackets are 95 % intervals. * marks a difference "
         f"that holds after Holm's correction over the whole table, at {LEVEL:g}.{few}"
     )
 

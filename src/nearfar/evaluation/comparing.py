@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nearfar.errors import BadSetting, DataMismatch
+from nearfar.evaluation.amounts import amount
 from nearfar.evaluation.cohorts import cohorts_in
 from nearfar.evaluation.holm import adjusted
 from nearfar.evaluation.intervals import Estimate, Floats, estimate
@@ -147,7 +148,7 @@ def _as_in(base: Scores, reference: str, scores: Scores, name: str) -> Scores:
     if here != there or len(scores.queries) != len(base.queries):
         example = min(here ^ there, default=scores.queries[0])
         raise DataMismatch(
-            f"{name}: expected the {len(base.queries):,} queries of {reference}, found "
+            f"{name}: expected the {amount(len(base.queries), 'query')} of {reference}, found "
             f"{len(scores.queries):,}, not the same; {example!r}, for example, is in one of them "
             f"alone or twice. {again}"
         )

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from nearfar.errors import require
+from nearfar.evaluation.amounts import amount
 from nearfar.evaluation.embedded import Embedded
 from nearfar.evaluation.intervals import Estimate, Floats
 from nearfar.evaluation.measure import Measure, paired, span
@@ -141,8 +142,8 @@ def _told(best: Point, full: Point) -> str:
     doubt = "" if sure else f" (too few to be sure that it costs no more than {_LITTLE})"
     aside = f", and {best.bytes_aside:,} aside," if best.bytes_aside else ""
     return (
-        f"changes nDCG@10 by {span(change, sign=True)} over {change.n:,} queries{doubt}. It needs "
-        f"{best.bytes_per_vector:,.0f} bytes a vector{aside} instead of "
+        f"changes nDCG@10 by {span(change, sign=True)} over {amount(change.n, 'query')}{doubt}. "
+        f"It needs {best.bytes_per_vector:,.0f} bytes a vector{aside} instead of "
         f"{full.bytes_per_vector:,.0f}; an exact search takes "
         f"{1e3 * best.latency.median_seconds:,.2f} ms a query instead of "
         f"{1e3 * full.latency.median_seconds:,.2f}."

@@ -4,7 +4,7 @@ Shapes: Q queries, C documents, D dimensions.
 """
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nearfar.data.dataset import Dataset
-from nearfar.errors import BadRecord
+from nearfar.errors import BadModel, BadRecord
+from nearfar.evaluation.judged_pairs import given_grades
 from nearfar.evaluation.metrics import mean_scores
 from nearfar.fingerprint import content_id
 from nearfar.model.encoder import Encoder
@@ -68,11 +69,8 @@ def read_task(
         BadRecord: the split has no query with an answer.
     """
     judged: dict[str, dict[str, float]] = {}
-    for judgment in dataset.judgments(split):
-        if math.isnan(judgment.grade):
-            continue
-        grades = judged.setdefault(judgment.query_id, {})
-        grades[judgment.document_id] = max(grades.get(judgment.document_id, 0), judgment.grade)
+    for (query_id, document_id), (grade, _) in given_grades(dataset, split).items():
+        judged.setdefault(query_id, {})[document_id] = grade
     answered = [query for query, grades in judged.items() if max(grades.values()) > 0]
     if not answered:
         raise BadRecord(
@@ -114,16 +112,38 @@ def never_wrong(dataset: Dataset, task: Task) -> dict[str, set[str]]:
 def embed(
     encoder: Encoder, dataset: Dataset, task: Task, *, progress: Progress = silent
 ) -> Embedded:
-    """Encode the queries and documents of a task."""
+    """Encode the queries and documents of a task.
+
+    Raises:
+        BadModel: a vector holds what is no number.
+    """
     texts = [query.content for query in task.queries]
-    queries = unit(encoder.encode(texts, "query", progress=progress))
+    queries = unit_numbers(encoder.encode(texts, "query", progress=progress), texts)
     documents = torch.empty(len(task.document_ids), queries.shape[1])
     done = 0
     for rows, contents in _contents(dataset, task.row_of):
-        documents[rows] = unit(encoder.encode(contents, "document"))
+        documents[rows] = unit_numbers(encoder.encode(contents, "document"), contents)
         done += len(rows)
         progress("encoding documents", done, len(task.document_ids))
     return Embedded(task, queries, documents)
+
+
+def unit_numbers(vectors: Float[Tensor, "N D"], texts: Sequence[str]) -> Float[Tensor, "N D"]:
+    """Scale the vector of each text to length 1.
+
+    Raises:
+        BadModel: one of them holds NaN or infinity; names its text.
+    """
+    wrong = (~vectors.isfinite().all(1)).nonzero().squeeze(1)
+    if len(wrong):
+        many = "vector" if len(texts) == 1 else "vectors"
+        raise BadModel(
+            f"Expected vectors that are numbers, found NaN or infinity in {len(wrong):,} of "
+            f"{len(texts):,} {many}, the first of {texts[int(wrong[0])][:80]!r}. The model's "
+            "weights may be damaged, or its precision too low for them: load it in float32, or "
+            "train it again."
+        )
+    return unit(vectors)
 
 
 def rankings(embedded: Embedded, depth: int) -> dict[str, list[str]]:

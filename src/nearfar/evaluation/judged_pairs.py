@@ -1,11 +1,13 @@
 """Judged pairs of a split, and which tasks beyond retrieval can be asked of them.
 
     sts         pairs with a degree of likeness                      origin sts
+    similarity  the same, or pairs of both kinds: in dev too         any other but label
     pairs       pairs that belong together, and pairs that do not    any other but label
     triplets    queries with an answer and a judged non-answer       any other but label
     labels      texts whose label is guessed from their neighbours   origin label
     clustering  texts that fall apart into their labels              origin label
     bitext      texts and their translations                         origin translation
+    analogies   the same, two of one pair of languages               origin translation
 
 An origin may have been renamed at the import; then the reader that the manifest names decides.
 
@@ -28,7 +30,10 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-TASKS = ("sts", "pairs", "triplets", "labels", "clustering", "bitext")
+TASKS = (
+    *("sts", "pairs", "similarity", "triplets"),
+    *("labels", "clustering", "bitext", "analogies"),
+)
 _READERS = {"sts": "sts", "labels": "label", "translations": "translation"}  # their origin
 _NEEDS = {
     "sts": "three pairs or more, judged by degrees that differ (origin sts)",
@@ -36,7 +41,10 @@ _NEEDS = {
     "triplets": "queries with both an answer and a document judged no answer (grade 0)",
     "labels": "texts of two labels or more (origin label)",
     "clustering": "texts of two labels or more (origin label)",
+    "similarity": "pairs judged by degrees (origin sts), or some that belong together and some "
+    "that do not",
     "bitext": "two texts or more with a translation (origin translation)",
+    "analogies": "two texts or more with a translation (origin translation)",
 }
 
 
@@ -60,13 +68,25 @@ class JudgedPairs:
         )
 
 
-def read_judged_pairs(dataset: Dataset, split: Split) -> JudgedPairs:
-    """Return all pairs that somebody has judged in a split; of a repeated one, the first word."""
+def given_grades(dataset: Dataset, split: Split) -> dict[tuple[str, str], tuple[float, str]]:
+    """Return grade and kind of origin of each judged (query, document), in the file's order.
+
+    Of a pair that was judged several times the highest grade counts: who found that a document
+    answers is not outvoted by who mined it as a negative. What is called neither (grade NaN:
+    scored, and judged by nobody) is as if nobody had judged it.
+    """
     found: dict[tuple[str, str], tuple[float, str]] = {}
     for judgment in dataset.judgments(split):
-        if not math.isnan(judgment.grade):
-            pair = (judgment.query_id, judgment.document_id)
-            found.setdefault(pair, (judgment.grade, judgment.origin.kind))
+        pair = (judgment.query_id, judgment.document_id)
+        if math.isnan(judgment.grade) or (pair in found and found[pair][0] >= judgment.grade):
+            continue
+        found[pair] = (judgment.grade, judgment.origin.kind)
+    return found
+
+
+def read_judged_pairs(dataset: Dataset, split: Split) -> JudgedPairs:
+    """Return all pairs that somebody has judged in a split, as `given_grades` has them."""
+    found = given_grades(dataset, split)
     kinds = [kind for _, kind in found.values()]
     parents = {str(parent.get("kind")) for parent in dataset.manifest.get("parents", ())}
     if len(parents) == 1 and (origin := _READERS.get(parents.pop())) and origin not in kinds:
@@ -86,8 +106,11 @@ def pairs_for(task: str, judged: JudgedPairs) -> JudgedPairs | None:
     if task == "sts":
         found = judged.where(kinds == "sts")
         return found if len(found.grades) > 2 and len(set(found.grades.tolist())) > 1 else None
-    if task in ("labels", "clustering", "bitext"):
-        origin = "translation" if task == "bitext" else "label"
+    if task == "similarity":
+        degrees = pairs_for("sts", judged)
+        return pairs_for("pairs", judged) if degrees is None else degrees
+    if task in ("labels", "clustering", "bitext", "analogies"):
+        origin = "label" if task in ("labels", "clustering") else "translation"
         found = judged.where((kinds == origin) & answer)
         # Texts of one label are all judged against the same documents.
         several = len(set(found.query)) > 1 and len(set(found.document)) > 1

@@ -2,7 +2,7 @@
 
 A cosine of 0.7 says "the same" in one space and "unrelated" in another. Calibrated on judged pairs
 of dev, the number is the probability that two texts belong together, or the degree of likeness
-that people would give them; it holds for that one space.
+that people would give them; it holds for that one space, and for pairs mixed as those of dev are.
 
 Shapes: N pairs.
 """
@@ -20,15 +20,10 @@ from sklearn.isotonic import IsotonicRegression
 
 from nearfar.data.dataset import Dataset
 from nearfar.errors import BadFile, BadRecord, require
+from nearfar.evaluation.embedded import unit_numbers
 from nearfar.evaluation.intervals import FEWEST
-from nearfar.evaluation.judged_pairs import (
-    JudgedPairs,
-    pairs_for,
-    places,
-    read_judged_pairs,
-    require_pairs,
-    texts_of,
-)
+from nearfar.evaluation.judged_pairs import JudgedPairs, require_pairs
+from nearfar.evaluation.judged_texts import JudgedTexts
 from nearfar.evaluation.pair_classification import require_two_kinds
 from nearfar.evaluation.task_scores import Asking, clusters_of_pairs
 from nearfar.files import whole_file
@@ -38,7 +33,6 @@ from nearfar.model.encoder import Encoder
 from nearfar.model.space import EmbeddingSpace, require_same_space
 from nearfar.progress import Progress, silent
 from nearfar.records import Split
-from nearfar.vectors.similarity import unit
 
 Floats = npt.NDArray[np.float64]
 Kind = Literal["platt", "isotonic"]
@@ -75,17 +69,18 @@ class EmbeddingSimilarity:
 
         Raises:
             SpaceMismatch: the encoder is not of the space this was fitted in.
+            BadModel: a vector holds what is no number.
         """
         require_same_space(self.space, encoder.space, to="read cosines as likeness")
         if len(queries) != len(documents):
             raise ValueError(f"{len(queries)} queries need as many documents: {len(documents)}.")
-        one = unit(encoder.encode(queries, "query"))
-        other = unit(encoder.encode(documents, "document"))
+        one = unit_numbers(encoder.encode(queries, "query"), queries)
+        other = unit_numbers(encoder.encode(documents, "document"), documents)
         return self.of((one * other).sum(1).double().numpy())
 
     def reliability(self, cosines: Floats, truth: Floats) -> Honesty:
         """Hold it against other pairs: 1 or 0, or degrees between; expected calibration error."""
-        return honesty(_logit(self.of(cosines)), truth)
+        return honesty(logit(self.of(cosines)), truth)
 
     def write(self, folder: Path) -> None:
         """Write similarity.json."""
@@ -133,7 +128,7 @@ def fit_similarity(
                 parts = _fitted(cosines[fold != own], truth[fold != own], kind)
                 other = EmbeddingSimilarity(space=space, kind=kind, pairs=0, held_out=None, **parts)
                 guessed[fold == own] = other.of(cosines[fold == own])
-        held_out = honesty(_logit(guessed), truth)
+        held_out = honesty(logit(guessed), truth)
     except BadRecord:  # a fold held all that there was of one kind
         held_out = None
     return EmbeddingSimilarity(
@@ -147,6 +142,7 @@ def calibrate_similarity(
     *,
     split: Split = "dev",
     kind: Kind | None = None,
+    highest: float = 1.0,
     progress: Progress = silent,
 ) -> EmbeddingSimilarity:
     """Fit it on the judged pairs of a split: degrees of likeness, or pairs of both kinds.
@@ -156,21 +152,39 @@ def calibrate_similarity(
         dataset: where pairs are judged.
         split: whose pairs; not one that the model learned from, nor one it is to be proved on.
         kind: None: isotonic where people gave degrees, else platt.
+        highest: the grade that is a likeness of 1, where degrees were given on a greater scale.
         progress: told while texts are embedded.
 
     Raises:
         BadRecord: the split has no such pairs, or cosines do not rise with what people said.
     """
-    judged = read_judged_pairs(dataset, split)
-    pairs, graded = pairs_for("sts", judged), True
-    if pairs is None:
-        pairs, graded = require_pairs(dataset, split, "pairs"), False
-    truth = pairs.grades / max(float(pairs.grades.max()), 1.0)
-    if not graded:
-        truth = (pairs.grades > 0).astype(np.float64)
-    cosines, clusters = _cosines(encoder, dataset, split, pairs, progress)
-    chosen: Kind = kind or ("isotonic" if graded else "platt")
-    return fit_similarity(cosines, truth, encoder.space, clusters, kind=chosen)
+    pairs = require_pairs(dataset, split, "similarity")
+    judged = JudgedTexts(
+        Asking(encoder=encoder, dataset=dataset, split=split, progress=progress), pairs
+    )
+    chosen: Kind = kind or ("isotonic" if graded(pairs) else "platt")
+    return fit_similarity(
+        judged.cosines(), truth_of(pairs, highest=highest), encoder.space,
+        clusters_of_pairs(judged.both()), kind=chosen,
+    )  # fmt: skip
+
+
+def graded(pairs: JudgedPairs) -> bool:
+    """Return whether people gave degrees of likeness, and not yes or no."""
+    return set(pairs.kinds) == {"sts"}
+
+
+def truth_of(pairs: JudgedPairs, *, highest: float = 1.0) -> Floats:
+    """Return what the likeness of each pair should be: a degree, or 1 of an answer and else 0.
+
+    Args:
+        pairs: of the task "similarity".
+        highest: the grade that is a likeness of 1, where degrees were given on a greater scale.
+    """
+    if not graded(pairs):
+        return (pairs.grades > 0).astype(np.float64)
+    found: Floats = pairs.grades / max(float(pairs.grades.max()), highest)
+    return found
 
 
 def read_similarity(folder: Path, space: EmbeddingSpace) -> EmbeddingSimilarity:
@@ -227,20 +241,8 @@ def _backwards(pairs: int) -> BadRecord:
     )
 
 
-def _logit(likeness: Floats) -> Floats:
+def logit(likeness: Floats) -> Floats:
+    """Return log(p / (1 - p)) of each likeness p, finite at 0 and 1 too."""
     safe = np.clip(likeness, _SURE, 1 - _SURE)
     found: Floats = np.log(safe) - np.log1p(-safe)
     return found
-
-
-def _cosines(
-    encoder: Encoder, dataset: Dataset, split: Split, pairs: JudgedPairs, progress: Progress
-) -> tuple[Floats, Sequence[str]]:
-    queries, documents = texts_of(dataset, pairs)
-    asking = Asking(encoder=encoder, dataset=dataset, split=split, progress=progress)
-    rows, columns = places(pairs.query, queries), places(pairs.document, documents)
-    clusters = clusters_of_pairs(
-        [(queries[one], documents[other])
-         for one, other in zip(pairs.query, pairs.document, strict=True)]
-    )  # fmt: skip
-    return asking.cosines(queries, documents, rows, columns), clusters

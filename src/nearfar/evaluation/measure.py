@@ -27,6 +27,7 @@ SHORT_NAMES = {  # for people; files keep the whole names
     "effective_rank_score": "eff. rank",
     "hubness_loss": "hubness↓",
     "judged_at_10_score": "judged@10",
+    "context_relevance_score": "relevance",
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from nearfar.data.dataset import Dataset
 from nearfar.evaluation import pictures
+from nearfar.evaluation.amounts import amount
 from nearfar.evaluation.curve_pictures import curves_picture
 from nearfar.evaluation.curves import told_of_curves
 from nearfar.evaluation.evaluate import Evidence, Measured
@@ -57,6 +58,7 @@ def write_page(
         "title_of": _title,
         "span": span,
         "milliseconds": milliseconds,
+        "amount": amount,
     }
     report = evidence.report
     better, worse = _changes(evidence, dataset)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nearfar.errors import BadFile
+from nearfar.evaluation.amounts import amount
 from nearfar.evaluation.measure import Measure, measure_from_json, named, span
 from nearfar.evaluation.stages import Reranking, reranking_from_json
 from nearfar.files import whole_file
@@ -46,9 +47,9 @@ def headline(report: Report) -> str:
     change = found.difference
     if change is None:
         return f"The model reaches nDCG@10 {span(found.base)}."
-    over = f"over {change.n:,} queries"
+    over = f"over {amount(change.n, 'query')}"
     if change.clusters < change.n:
-        over += f" in {change.clusters:,} groups"
+        over += f" in {amount(change.clusters, 'group')}"
     if found.verdict == "unclear":
         return f"No clear difference: nDCG@10 changes by {span(change, sign=True)} {over}."
     verb = "beats" if found.verdict == "better" else "is worse than"

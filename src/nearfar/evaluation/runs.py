@@ -6,7 +6,7 @@ Shapes: H hits (the lines of a file).
 import gzip
 import re
 from array import array
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
@@ -148,33 +148,6 @@ def open_for_writing(path: Path, *, packed: bool) -> IO[str]:
 def columns_of(line: str) -> list[str]:
     """Return what stands between the spaces and tabs of a line."""
     return [part for part in _WHITE.split(line) if part]
-
-
-def told_of_run(
-    name: str, run: Mapping[str, Sequence[str]], queries: Sequence[str], documents: Container[str]
-) -> list[str]:
-    """Say what a run misses of a test set, and what it has that is not of it."""
-    missing = [query for query in queries if query not in run]
-    strange = sorted(set(run).difference(queries))
-    found = {id_ for query in queries for id_ in run.get(query, ())}
-    unknown = sorted(id_ for id_ in found if id_ not in documents)
-    told = []
-    if missing:
-        told.append(
-            f"{name} has nothing for {len(missing):,} of {len(queries):,} queries, such as "
-            f"{missing[0]!r}: they count 0."
-        )
-    if strange:
-        told.append(
-            f"{name} has {len(strange):,} queries that the test set does not score, such as "
-            f"{strange[0]!r}: they are passed over."
-        )
-    if unknown:
-        told.append(
-            f"{name} found {len(unknown):,} documents that the dataset does not have, such as "
-            f"{unknown[0]!r}: they take their places and count as wrong."
-        )
-    return told
 
 
 def _in_blocks(path: Path, progress: Progress) -> _Lines | None:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nearfar.errors import BadFile, said
+from nearfar.evaluation.cohorts import NONE
 from nearfar.files import whole_folder
 
 Floats = npt.NDArray[np.float64]
@@ -104,9 +105,9 @@ def read_scores(folder: Path) -> Scores:
         named = {name: table.column(name) for name in table.column_names}
         return Scores(
             **facts,
-            queries=tuple(named["query_id"].to_pylist()),
-            clusters=tuple(named["cluster"].to_pylist()),
-            cohorts={name.removeprefix(_COHORT): tuple(column.to_pylist())
+            queries=_names(named["query_id"], "query_id"),
+            clusters=_names(named["cluster"], "cluster"),
+            cohorts={name.removeprefix(_COHORT): tuple(map(_label, column.to_pylist()))
                      for name, column in named.items() if name.startswith(_COHORT)},
             values={name.removeprefix(_VALUE): _floats(column)
                     for name, column in named.items() if name.startswith(_VALUE)},
@@ -117,6 +118,20 @@ def read_scores(folder: Path) -> Scores:
             f"{folder}: expected the scores of a system ({said(error)}). Make them with "
             "`nearfar evaluate`."
         ) from error
+
+
+def _names(column: pa.ChunkedArray, name: str) -> tuple[str, ...]:
+    """Return the texts of a column that every row needs."""
+    found = column.to_pylist()
+    for row, value in enumerate(found, start=1):
+        if not isinstance(value, str):
+            raise ValueError(f"row {row:,} of per_query.parquet has the {name} {value!r}")
+    return tuple(found)
+
+
+def _label(value: object) -> str:
+    """Return the value of a cohort as a text; a query without one is in a cohort of its own."""
+    return NONE if value is None else str(value)
 
 
 def _floats(column: pa.ChunkedArray) -> Floats:

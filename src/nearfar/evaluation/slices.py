@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nearfar.errors import BadRecord, BadSetting
+from nearfar.evaluation.amounts import amount
 from nearfar.evaluation.holm import adjusted
 from nearfar.evaluation.intervals import FEWEST, Estimate, estimate
 from nearfar.evaluation.measure import down_is_good
@@ -66,7 +67,7 @@ class Slice:
         word = "Confirmed" if self.verdict == "confirmed" else "Not confirmed"
         return (
             f"{word}: where {self.name}, the candidate changes by {held.mean:+.3f}{span} on the "
-            f"{held.n:,} queries that were held back (p {self.p:.4f}, adjusted), after "
+            f"{amount(held.n, 'query')} held back (p {self.p:.4f}, adjusted), after "
             f"{self.found:+.3f} on those that were searched."
         )
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nearfar.evaluation.amounts import amount
 from nearfar.evaluation.intervals import Estimate
 from nearfar.evaluation.measure import NOTHING, Measure, measure_from_json, named, span
 
@@ -108,7 +109,7 @@ def told_of_stages(found: Reranking) -> list[str]:
         f"{most.candidates:,} candidates: nDCG@10 can reach {span(most.ceiling)}, and is "
         f"{span(ndcg.base)} before reranking.",
         f"Reranking them {word[ndcg.verdict]} it: {span(ndcg.tuned)}, "
-        f"{span(change, sign=True)} over {change.n:,} queries"
+        f"{span(change, sign=True)} over {amount(change.n, 'query')}"
         f"{', too few to be sure of anything' if change.low is None else ''}.",
         f"A query takes {milliseconds(found.retrieval)} ms to retrieve, {fetching}"
         f"{milliseconds(found.reranking)} ms to rerank {most.candidates:,} candidates, at "

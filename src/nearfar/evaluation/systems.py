@@ -5,7 +5,7 @@ Shapes: N texts, C documents, D dimensions.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,8 +17,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nearfar.data.dataset import Dataset
+from nearfar.evaluation.amounts import amount
 from nearfar.evaluation.embedded import Task, embed, rankings
-from nearfar.evaluation.runs import told_of_run
 from nearfar.fingerprint import content_id, fingerprint
 from nearfar.model.encoder import Encoder
 from nearfar.progress import Progress, silent
@@ -84,7 +84,7 @@ class Encodes(Protocol):
 
 
 Search = Callable[[str, int], Sequence[int]]  # a query, a depth: rows of documents, best first
-Counts = Callable[[Sequence[str], Role], int]  # the tokens of some texts
+Counts = Callable[[Sequence[str], Role], int]  # the tokens of some texts; 0: they are not known
 
 
 def encoder_system(
@@ -134,6 +134,33 @@ def run_system(name: str, run: Rankings, facts: Mapping[str, Any]) -> System:
         return Found(rankings=run, notes=tuple(told))
 
     return System(name=name, kind="run", facts=facts, find=find)
+
+
+def told_of_run(
+    name: str, run: Rankings, queries: Sequence[str], documents: Container[str]
+) -> list[str]:
+    """Say what a run misses of a test set, and what it has that is not of it."""
+    missing = [query for query in queries if query not in run]
+    strange = sorted(set(run).difference(queries))
+    found = {id_ for query in queries for id_ in run.get(query, ())}
+    unknown = sorted(id_ for id_ in found if id_ not in documents)
+    told = []
+    if missing:
+        told.append(
+            f"{name} has nothing for {len(missing):,} of {amount(len(queries), 'query')}, such as "
+            f"{missing[0]!r}: what is missing counts 0."
+        )
+    if strange:
+        told.append(
+            f"{name} has {amount(len(strange), 'query')} that the test set does not score, such as "
+            f"{strange[0]!r}: passed over."
+        )
+    if unknown:
+        told.append(
+            f"{name} found {amount(len(unknown), 'document')} that the dataset lacks, such as "
+            f"{unknown[0]!r}: each takes its place and counts as wrong."
+        )
+    return told
 
 
 def words_system(
@@ -196,7 +223,7 @@ def _by_vectors(
     tokens = {
         f"tokens_per_{role}": timed.tokens[role] / len(rows)
         for role, rows in (("query", task.queries), ("document", task.document_ids))
-        if timed.tokens[role]
+        if role not in timed.uncounted
     }
     costs = _latency(times) | tokens | {
         "encoding_seconds_per_1000_documents": 1_000 * timed.seconds["document"] / len(documents),
@@ -214,6 +241,7 @@ class _Timed:
     count: Counts
     seconds: Counter[str] = field(default_factory=Counter)
     tokens: Counter[str] = field(default_factory=Counter)
+    uncounted: set[str] = field(default_factory=set)  # roles of which a part was not counted
 
     def encode(
         self, contents: Sequence[str], role: Role, *, progress: Progress = silent
@@ -221,7 +249,11 @@ class _Timed:
         before = time.perf_counter()
         found = self.encoder.encode(contents, role, progress=progress)
         self.seconds[role] += time.perf_counter() - before  # type: ignore[assignment]
-        self.tokens[role] += self.count(contents, role)
+        # A server may leave out the usage of some answers: a sum that lacks a part is too cheap.
+        if tokens := self.count(contents, role):
+            self.tokens[role] += tokens
+        else:
+            self.uncounted.add(role)
         return found.to(torch.float32)
 
 

@@ -5,6 +5,7 @@ Shapes: N texts or pairs, P judged pairs, D dimensions.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,9 @@ from torch import Tensor
 
 from nearfar.data.dataset import Dataset
 from nearfar.errors import require
-from nearfar.evaluation.intervals import estimate
+from nearfar.evaluation.cohorts import NONE
+from nearfar.evaluation.embedded import unit_numbers
+from nearfar.evaluation.intervals import Estimate, estimate
 from nearfar.evaluation.labels import NEIGHBOURS, SEEDS
 from nearfar.evaluation.measure import Measure, paired
 from nearfar.evaluation.scores import Scores
@@ -22,7 +25,7 @@ from nearfar.evaluation.whole_sets import whole_estimate
 from nearfar.model.encoder import Encoder
 from nearfar.progress import Progress, silent
 from nearfar.records import Document, Query, Role, Scalar, Split
-from nearfar.vectors.similarity import pair_cosines, unit
+from nearfar.vectors.similarity import pair_cosines
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -58,8 +61,13 @@ class Asking:
     progress: Progress = silent
 
     def encode(self, contents: Sequence[str], role: Role) -> Float[Tensor, "N D"]:
-        """Return a unit vector of each text."""
-        return unit(self.encoder.encode(contents, role, progress=self.progress))
+        """Return a unit vector of each text.
+
+        Raises:
+            BadModel: one of them holds what is no number.
+        """
+        vectors = self.encoder.encode(contents, role, progress=self.progress)
+        return unit_numbers(vectors, contents)
 
     def cosines(
         self,
@@ -84,6 +92,16 @@ class Asking:
         return cosines
 
 
+@dataclass(frozen=True, slots=True)
+class Band:
+    """The pairs whose likeness lies between two numbers: what it says of them, and what is true."""
+
+    low: float
+    high: float
+    said: float  # the mean likeness, 0 to 1
+    true: Estimate  # the share that belong together; of degrees, their mean
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskScores:
     """One model in one task."""
@@ -93,6 +111,8 @@ class TaskScores:
     numbers: Mapping[str, Number] = field(default_factory=dict)  # of rows of the scores
     variances: Mapping[str, float] = field(default_factory=dict)  # what dice add to a number
     facts: Mapping[str, Scalar] = field(default_factory=dict)  # thresholds, labels, ...
+    bands: tuple[Band, ...] = ()  # of a likeness
+    beside: Callable[[Path], None] | None = None  # writes what else stands beside the scores
 
 
 def scores_of(
@@ -119,7 +139,7 @@ def scores_of(
     both = [(query.fields, document.fields if document else {}) for query, document in pairs]
     for role, fields in zip(("query", "document"), zip(*both, strict=True), strict=True):
         for name in sorted({name for own in fields for name in own}):
-            cohorts[f"{role}.{name}"] = tuple(str(own.get(name, "none")) for own in fields)
+            cohorts[f"{role}.{name}"] = tuple(str(own.get(name, NONE)) for own in fields)
     return Scores(
         system=space.fingerprint,
         space=space.to_json(),

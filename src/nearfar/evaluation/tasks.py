@@ -7,9 +7,11 @@
     labels      neighbours_accuracy                                neighbours_macro_f1
     clustering                                                     v_measure
     bitext      translation_accuracy, _there, _back                translation_f1
+    similarity  similarity_brier (an error)                        similarity_calibration (one)
+    analogies   analogy_accuracy, analogy_without_step
 
-Names end in `_score`; up is good. What asks is encoded as a query and what is found as a document,
-as training and search do; texts to be clustered as documents.
+Names end in `_score`, up is good, or in `_error`, down is good. What asks is encoded as a query and
+what is found as a document, as training and search do; texts to be clustered as documents.
 """
 
 import difflib
@@ -19,6 +21,7 @@ import numpy as np
 
 from nearfar.data.dataset import Dataset
 from nearfar.errors import BadSetting
+from nearfar.evaluation.analogies import answer_analogies
 from nearfar.evaluation.bitext import find_translations, mining_f1
 from nearfar.evaluation.judged_pairs import (
     TASKS,
@@ -27,8 +30,8 @@ from nearfar.evaluation.judged_pairs import (
     places,
     read_judged_pairs,
     require_pairs,
-    texts_of,
 )
+from nearfar.evaluation.judged_texts import JudgedTexts
 from nearfar.evaluation.label_tasks import cluster_labels, guess_labels
 from nearfar.evaluation.pair_classification import (
     average_precision,
@@ -36,7 +39,7 @@ from nearfar.evaluation.pair_classification import (
     f1_at,
     right_at,
 )
-from nearfar.evaluation.scores import Scores
+from nearfar.evaluation.similarity_task import hold_similarity
 from nearfar.evaluation.sts import correlations
 from nearfar.evaluation.task_scores import (
     Asking,
@@ -50,7 +53,7 @@ from nearfar.evaluation.task_scores import (
 from nearfar.evaluation.triplets import triplet_accuracy
 from nearfar.model.encoder import Encoder
 from nearfar.progress import Progress, silent
-from nearfar.records import Document, Scalar, Split
+from nearfar.records import Scalar, Split
 
 
 def evaluate_task(
@@ -86,14 +89,14 @@ def require_task(task: str, among: Sequence[str] = TASKS) -> None:
 
 
 def _sts(asking: Asking, pairs: JudgedPairs) -> TaskScores:
-    judged = _Texts(asking, pairs)
+    judged = JudgedTexts(asking, pairs)
     added = correlations(judged.cosines(), pairs.grades)
     values = {"spearman_score": added.spearman, "pearson_score": added.pearson}
     return TaskScores(task="sts", scores=judged.scores(values))
 
 
 def _pairs(asking: Asking, pairs: JudgedPairs) -> TaskScores:
-    judged = _Texts(asking, pairs)
+    judged = JudgedTexts(asking, pairs)
     cosines, answers = judged.cosines(), pairs.grades > 0
     values: dict[str, Floats] = {}
 
@@ -110,7 +113,7 @@ def _pairs(asking: Asking, pairs: JudgedPairs) -> TaskScores:
     if others is None:
         facts["no_threshold"] = f"the {chosen_on} split has not both kinds of pairs to choose it on"
     else:
-        chosen = choose_thresholds(_Texts(asking, others).cosines(), others.grades > 0)
+        chosen = choose_thresholds(JudgedTexts(asking, others).cosines(), others.grades > 0)
         values["pair_accuracy_score"] = right_at(cosines, answers, chosen.accuracy)
         numbers["pair_f1_score"] = lambda rows: f1_at(cosines[rows], answers[rows], chosen.f1)
         facts |= {"chosen_on": chosen_on, "accuracy_threshold": chosen.accuracy,
@@ -119,7 +122,7 @@ def _pairs(asking: Asking, pairs: JudgedPairs) -> TaskScores:
 
 
 def _triplets(asking: Asking, pairs: JudgedPairs) -> TaskScores:
-    judged = _Texts(asking, pairs)
+    judged = JudgedTexts(asking, pairs)
     cosines, answers = judged.cosines(), pairs.grades > 0
     query, first = places(pairs.query, judged.queries), len(judged.queries)
     # All answers of a query with all its non-answers, without a list of all triplets at once.
@@ -139,7 +142,7 @@ def _triplets(asking: Asking, pairs: JudgedPairs) -> TaskScores:
 
 
 def _bitext(asking: Asking, pairs: JudgedPairs) -> TaskScores:
-    judged = _Texts(asking, pairs)
+    judged = JudgedTexts(asking, pairs)
     translations: list[set[int]] = [set() for _ in judged.queries]
     both = places(pairs.query, judged.queries), places(pairs.document, judged.documents)
     for row, other in zip(*(of.tolist() for of in both), strict=True):
@@ -166,38 +169,6 @@ def _bitext(asking: Asking, pairs: JudgedPairs) -> TaskScores:
     return TaskScores(task="bitext", scores=scores, numbers={"translation_f1_score": f1})
 
 
-class _Texts:
-    """The texts of some pairs."""
-
-    def __init__(self, asking: Asking, pairs: JudgedPairs) -> None:
-        self._asking, self._pairs = asking, pairs
-        self.queries, self.documents = texts_of(asking.dataset, pairs)
-
-    def cosines(self) -> Floats:
-        """Return that of each pair."""
-        query, document = self._pairs.query, self._pairs.document
-        rows, columns = places(query, self.queries), places(document, self.documents)
-        return self._asking.cosines(self.queries, self.documents, rows, columns)
-
-    def scores(self, values: Mapping[str, Floats]) -> Scores:
-        """Return values of the pairs with what they are of."""
-        ids = list(zip(self._pairs.query, self._pairs.document, strict=True))
-        return scores_of(
-            self._asking, [(self.queries[one], self.documents[other]) for one, other in ids],
-            values, documents=len(self.documents), ids=[f"{one} {other}" for one, other in ids],
-        )  # fmt: skip
-
-    def best_answers(self) -> dict[str, Document]:
-        """Return the best-graded document of each query; among equals, the first by name."""
-        rows = zip(
-            self._pairs.query, self._pairs.grades.tolist(), self._pairs.document, strict=True
-        )
-        best: dict[str, tuple[float, str]] = {}
-        for query, grade, document in rows:
-            best[query] = min(best.get(query, (0.0, "")), (-grade, document))
-        return {query: self.documents[document] for query, (_, document) in best.items()}
-
-
 _TASKS: Mapping[str, Callable[[Asking, JudgedPairs], TaskScores]] = {
     "sts": _sts,
     "pairs": _pairs,
@@ -205,4 +176,6 @@ _TASKS: Mapping[str, Callable[[Asking, JudgedPairs], TaskScores]] = {
     "labels": guess_labels,
     "clustering": cluster_labels,
     "bitext": _bitext,
+    "similarity": hold_similarity,
+    "analogies": answer_analogies,
 }
