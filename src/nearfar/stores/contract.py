@@ -78,8 +78,9 @@ class Store(Protocol):
         """Put documents in, each in place of the one with its id; of one id the last counts.
 
         Raises:
-            BadRecord: a vector is not D numbers, all finite; or a field that searches can be
-                narrowed by is of another kind. Nothing of the call is kept.
+            BadRecord: a vector is not D numbers, all finite; an id is empty, or a text holds half
+                of a surrogate pair; or a field that searches can be narrowed by is of another
+                kind. Nothing of the call is kept.
             StoreFull: there is no room. Nothing of the call is kept, nothing else is lost.
         """
         ...

@@ -10,13 +10,15 @@ from nearfar.errors import BadSetting
 from nearfar.records import Scalar
 
 Sign = Literal["=", "!=", "<", "<=", ">", ">="]
-_HOLDS: dict[Sign, Callable[[Scalar, Scalar], bool]] = {
+HOLDS: dict[Sign, Callable[[Scalar, Scalar], bool]] = {
     "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le,
     ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
 # Longest first: "<=" is not "<" and a value that begins with "=".
 _SIGNS: tuple[Sign, ...] = ("!=", "<=", ">=", "=", "<", ">")
 _TRUTHS = {"true": True, "false": False}
+_WHOLE = range(-(2**63), 2**63)  # what a column of integers holds, in every kind of store
+_SEVERAL = ("=", "!=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,40 @@ def checked(where: Iterable[Condition], kinds: Mapping[str, str]) -> Where:
     """Return conditions with values of the fields' own kinds: an integer may stand for a number.
 
     Raises:
-        BadSetting: a field is none of the layout, or a value of another kind, or not finite.
+        BadSetting: a field is none of the layout; a value is of another kind, not finite, no
+            text, or beyond 64 bits; or a condition has no value, or several where one can be.
     """
-    return tuple(
-        Condition(one.field, one.sign, tuple(_of_kind(one.field, v, kinds) for v in one.values))
-        for one in where
-    )
+    return tuple(_checked(one, kinds) for one in where)
+
+
+def _checked(one: Condition, kinds: Mapping[str, str]) -> Condition:
+    values = tuple(_of_kind(one.field, value, kinds) for value in one.values)
+    if one.sign not in HOLDS:
+        raise BadSetting(
+            f"{one.sign!r} is no sign of a condition on the field {one.field!r}. There are: "
+            f"{' '.join(HOLDS)}."
+        )
+    if not values or (len(values) > 1 and one.sign not in _SEVERAL):
+        raise BadSetting(
+            f"The condition on the field {one.field!r} has {len(values)} values: expected one, or "
+            f"with {' and '.join(_SEVERAL)} one or more."
+        )
+    return Condition(one.field, one.sign, values)
+
+
+def fits(value: object, kind: str) -> bool:
+    """Return whether a value can stand in a field of that kind: text, integer, number or truth.
+
+    A number is finite, and may be whole; an integer has at most 64 bits; a text no half of a
+    surrogate pair.
+    """
+    if isinstance(value, bool) or kind == "truth":
+        return isinstance(value, bool) and kind == "truth"
+    if isinstance(value, str) or kind == "text":
+        return isinstance(value, str) and kind == "text" and _is_text(value)
+    if kind == "integer":
+        return isinstance(value, int) and value in _WHOLE
+    return isinstance(value, int | float) and _is_finite(value)
 
 
 def matches(where: Where, fields: Mapping[str, Scalar]) -> bool:
@@ -67,8 +97,25 @@ def matches(where: Where, fields: Mapping[str, Scalar]) -> bool:
 def _matches(condition: Condition, value: Scalar | None) -> bool:
     if value is None:
         return False
-    held = (_HOLDS[condition.sign](value, other) for other in condition.values)
+    if isinstance(condition.values[0], float):  # as it stands in a column of numbers
+        value = float(value)
+    held = (HOLDS[condition.sign](value, other) for other in condition.values)
     return all(held) if condition.sign == "!=" else any(held)
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which no document holds
+        return False
+    return True
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond all floats
+        return False
 
 
 def _read(text: str, kinds: Mapping[str, str]) -> Condition:
@@ -80,8 +127,8 @@ def _read(text: str, kinds: Mapping[str, str]) -> Condition:
         )
     at, _, sign = min(places)
     name, said = text[:at].strip(), text[at + len(sign) :].strip()
-    several = said.split("|") if sign in ("=", "!=") else [said]
-    return Condition(name, sign, tuple(_value(name, one, kinds) for one in several))
+    several = said.split("|") if sign in _SEVERAL else [said]
+    return Condition(name, sign, tuple(_value(name, one.strip(), kinds) for one in several))
 
 
 def _value(name: str, text: str, kinds: Mapping[str, str]) -> Scalar:
@@ -103,17 +150,13 @@ def _of_kind(name: str, value: Scalar, kinds: Mapping[str, str]) -> Scalar:
             f"{name!r} is no field that a search can be narrowed by. There are: {known}."
         )
     kind = kinds[name]
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    fits = {
-        "text": isinstance(value, str),
-        "truth": isinstance(value, bool),
-        "integer": number and isinstance(value, int),
-        "number": number and math.isfinite(value),  # type: ignore[arg-type]
-    }[kind]
-    if not fits:
+    if not fits(value, kind):
         raise _other_kind(name, kind, value)
     return float(value) if kind == "number" else value
 
 
 def _other_kind(name: str, kind: str, value: object) -> BadSetting:
-    return BadSetting(f"The field {name!r} holds {kind} values, and {value!r} is none.")
+    return BadSetting(
+        f"The field {name!r} holds {kind} values, and {str(value)[:80]!a} is none. Give a value "
+        "of its kind."
+    )
