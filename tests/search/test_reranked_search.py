@@ -20,7 +20,7 @@ from nearfar.records import Document
 from nearfar.search.candidates import Candidate
 from nearfar.search.documents_file import StoredDocuments
 from nearfar.search.index import Index
-from nearfar.search.reranked import Reranked, _ordered, retrieve_then_rerank
+from nearfar.search.reranked import Reranked, ordered, retrieve_then_rerank
 from nearfar.search.search import search
 
 
@@ -117,9 +117,9 @@ def test_only_what_is_read_or_returned_is_fetched(index: Index) -> None:
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=20), st.integers(0, 20))
 def test_equal_logits_keep_the_order_of_retrieval(scores: list[int], read: int) -> None:
     found = [Candidate(row, row + 1, -row, -row, row + 1) for row in range(len(scores))]
-    ordered = _ordered(found, [float(one) for one in scores[:read]])
+    placed = ordered(found, [float(one) for one in scores[:read]])
     want = sorted(range(len(scores[:read])), key=lambda row: -scores[row])
-    assert [one.row for one, _ in ordered] == [*want, *range(len(want), len(scores))]
+    assert [one.row for one, _ in placed] == [*want, *range(len(want), len(scores))]
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,15 @@
 """Shelves for tests: one of every kind, each test with its own; PostgreSQL is a real server."""
 
 import itertools
+import multiprocessing
+import os
 import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from multiprocessing.context import BaseContext
+from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 
 import pytest
@@ -70,3 +75,14 @@ def new(shelf: Shelf) -> Iterator[NewStore]:
 @pytest.fixture
 def store(new: NewStore) -> Store:
     return new()
+
+
+@pytest.fixture(scope="session")
+def processes() -> BaseContext:
+    """Processes of their own, which need not load the libraries again; nothing is forked here."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["lance_child", "postgres_child", "lance", "psycopg"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # or it finds no module of tests
+        ensure_running()
+    return context

@@ -1,12 +1,8 @@
 """The bugs that LanceDB alone would have: a write that was acknowledged, and is lost or torn."""
 
-import multiprocessing
-import os
 import random
-import sys
 from collections.abc import Callable
 from multiprocessing.context import BaseContext
-from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 
 import pytest
@@ -30,17 +26,6 @@ def shelf(tmp_path: Path) -> LanceShelf:
 @pytest.fixture
 def store(shelf: LanceShelf) -> LanceStore:
     return shelf.create("one", LAYOUT)
-
-
-@pytest.fixture(scope="module")
-def processes() -> BaseContext:
-    """Processes of their own that need not load the libraries again."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["lance_child", "lance", "nearfar.stores.lance_store"])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # or it finds no lance_child
-        ensure_running()
-    return context
 
 
 WRITES: dict[str, Callable[[LanceStore], object]] = {

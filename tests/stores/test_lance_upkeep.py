@@ -153,7 +153,9 @@ def test_many_writes_become_few_files(tmp_path: Path) -> None:
     assert len(list((table(tmp_path) / "_versions").glob("*.manifest"))) == 1
 
 
-@pytest.mark.parametrize(("rounds", "parted"), [(50, 10_000), (5, 150)])
+@pytest.mark.parametrize(
+    ("rounds", "parted"), [pytest.param(50, 10_000, marks=pytest.mark.slow), (5, 150)]
+)
 def test_the_disk_does_not_grow_with_what_is_replaced(
     rounds: int, parted: int, tmp_path: Path
 ) -> None:

@@ -4,8 +4,8 @@ import multiprocessing
 import os
 import random
 import signal
-import warnings
 from collections.abc import Callable, Iterator
+from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -22,14 +22,19 @@ from nearfar.stores.postgres_connections import Connections
 _DEADLINE = 120
 
 
-def begin(target: Callable[..., None], *given: Any) -> BaseProcess:
-    """Return a process at work; it takes over what is loaded here, which saves seconds a time."""
-    context = multiprocessing.get_context("fork")
-    process = context.Process(target=target, args=given, daemon=True)  # it ends with this one
-    with warnings.catch_warnings():  # it never touches what other threads of this one may hold
-        warnings.simplefilter("ignore", DeprecationWarning)
+Begin = Callable[..., BaseProcess]
+
+
+@pytest.fixture
+def begin(processes: BaseContext) -> Begin:
+    """Give what starts a process, told what it shall do and with what."""
+
+    def begun(target: Callable[..., None], *given: Any) -> BaseProcess:
+        process = processes.Process(target=target, args=given, daemon=True)  # type: ignore[attr-defined]
         process.start()
-    return process
+        return process  # type: ignore[no-any-return]
+
+    return begun
 
 
 @pytest.fixture
@@ -47,7 +52,7 @@ def store(postgres_server: str, index: str) -> Iterator[Store]:
 class Writer:
     """A process that writes, and says what is kept."""
 
-    def __init__(self, url: str, index: str, first: int, writes: int) -> None:
+    def __init__(self, begin: Begin, url: str, index: str, first: int, writes: int) -> None:
         self.said, others = multiprocessing.Pipe()
         self.process = begin(postgres_child.write_on, url, index, first, writes, others)
         others.close()
@@ -95,13 +100,13 @@ def hold_writes(store: Store, url: str, index: str, last: int) -> None:
 
 @pytest.mark.parametrize("rounds", [10, pytest.param(100, marks=pytest.mark.slow)])
 def test_a_writer_is_killed_and_what_it_was_told_is_kept_is_there(
-    rounds: int, store: Store, postgres_server: str, index: str
+    rounds: int, store: Store, postgres_server: str, index: str, begin: Begin
 ) -> None:
     dice = random.Random(0)
     store.upsert(postgres_child.written(0))
     last, torn = 0, 0
     for _ in range(rounds):
-        writer = Writer(postgres_server, index, last + 1, 10_000)
+        writer = Writer(begin, postgres_server, index, last + 1, 10_000)
         told = 0
         for _ in range(dice.randint(1, 4)):
             assert writer.said.poll(_DEADLINE)
@@ -123,7 +128,7 @@ def test_a_writer_is_killed_and_what_it_was_told_is_kept_is_there(
 
 @pytest.mark.parametrize("rounds", [3, pytest.param(100, marks=pytest.mark.slow)])
 def test_the_server_is_killed_in_the_midst_of_writes_and_nothing_is_lost(
-    rounds: int, store: Store, postgres_server: str, index: str
+    rounds: int, store: Store, postgres_server: str, index: str, begin: Begin
 ) -> None:
     dice = random.Random(1)
     store.upsert(postgres_child.written(0))
@@ -132,7 +137,7 @@ def test_the_server_is_killed_in_the_midst_of_writes_and_nothing_is_lost(
     asked = "select pid from pg_stat_activity where application_name = %s"
     others.read(lambda one: one.execute(asked, [index]))
     named = f"{postgres_server}&application_name={index}"
-    writer = Writer(named, index, 1, writes)
+    writer = Writer(begin, named, index, 1, writes)
     for _ in range(rounds):
         while isinstance(said := writer.said.recv(), str):
             lost.append(said)
@@ -152,12 +157,12 @@ def test_the_server_is_killed_in_the_midst_of_writes_and_nothing_is_lost(
 
 
 def test_of_two_processes_that_switch_one_does_and_the_other_is_told(
-    postgres_server: str, index: str
+    postgres_server: str, index: str, begin: Begin, processes: BaseContext
 ) -> None:
     shelf = PostgresShelf(postgres_server, index)
     for version in ("one", "two"):
         shelf.create(version, LAYOUT).close()
-    gate = multiprocessing.get_context("fork").Barrier(2)
+    gate = processes.Barrier(2)
     pipes = [multiprocessing.Pipe() for _ in range(2)]
     started = [
         begin(postgres_child.switch, postgres_server, index, version, gate, others)
@@ -175,7 +180,7 @@ def test_of_two_processes_that_switch_one_does_and_the_other_is_told(
 
 
 def test_what_a_dead_reader_held_is_removed_by_the_next(
-    store: Store, postgres_server: str, index: str
+    store: Store, postgres_server: str, index: str, begin: Begin
 ) -> None:
     said, others = multiprocessing.Pipe()
     reader = begin(postgres_child.hold_open, postgres_server, index, others)

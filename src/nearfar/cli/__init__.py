@@ -6,6 +6,7 @@ compared, 70 our bug, 130 stopped by Ctrl-C.
 """
 
 import errno
+import os
 import sys
 import traceback
 from typing import Annotated
@@ -35,6 +36,7 @@ from nearfar.cli import (
     rollback,
     run,
     search,
+    serve,
     synthesise,
     teach,
     train,
@@ -69,6 +71,8 @@ app.command("fetch")(fetch.fetch)
 app.command("mteb")(mteb.mteb)
 app.command("index")(index.index)
 app.command("search")(search.search)
+app.command("serve")(serve.serve)
+app.add_typer(serve.keys, name="keys")
 app.command("lineage")(lineage.lineage)
 app.command("forget")(forget.forget)
 
@@ -86,6 +90,7 @@ def _version(
 
 def main() -> None:
     """Run a command; show a problem as one message, a bug as a traceback."""
+    os.environ.setdefault("LANCE_INCLUDE_VECTOR_CENTROIDS", "false")  # or lance warns of them
     try:
         app()
     except Stopped as stopped:

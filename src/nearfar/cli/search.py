@@ -23,7 +23,11 @@ def search(
     model: Annotated[str, typer.Option(help="The model it was made with.")],
     k: Annotated[int, typer.Option("-k", help="How many hits.")] = 5,
     where: Annotated[
-        list[str] | None, typer.Option(help="FIELD=VALUE that hits must have; repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="FIELD=VALUE that hits must have; repeatable. An index that takes writes also "
+            "knows !=, <, <=, >, >= and A|B."
+        ),
     ] = None,
     rerank: Annotated[
         str | None, typer.Option(help="A cross-encoder that reads the first candidates.")
@@ -36,18 +40,20 @@ def search(
     ] = None,
     lexical: Lexical = False,
     lexical_weight: LexicalWeight = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say which words and which piece of a hit answer.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line a hit.")] = False,
     max_tokens: MaxTokens = None,
 ) -> None:
     """Print the documents nearest in meaning, with scores and sources."""
+    from nearfar.cli import live_searching
+    from nearfar.cli.live_indexing import is_live
     from nearfar.errors import BadSetting, require
     from nearfar.model.text import TextEncoder, TextSettings
     from nearfar.search.index import open_index, open_lexical
     from nearfar.search.search import search as find
 
-    parts = [clause.partition("=") for clause in where or []]
-    if bad := [field for field, equals, _ in parts if not equals]:
-        raise BadSetting(f"--where needs FIELD=VALUE such as language=de, got {bad[0]!r}.")
     if not question.strip():
         raise BadSetting("The question is empty. Write what you look for between quotes.")
     if rerank is None and (candidates is not None or budget_ms is not None):
@@ -57,6 +63,18 @@ def search(
             raise BadSetting("--lexical-weight is for words. Add --lexical.")
         require(0 <= lexical_weight <= 1, "--lexical-weight", "between 0 and 1", lexical_weight)
     require(budget_ms is None or budget_ms > 0, "--budget-ms", "above 0", budget_ms)
+    if is_live(index):
+        live_searching.search(
+            live_searching.Question(question, k, tuple(where or ()), lexical, lexical_weight,
+                                    rerank, candidates, budget_ms, explain, as_json),
+            index, model, max_tokens,
+        )  # fmt: skip
+        return
+    parts = [clause.partition("=") for clause in where or []]
+    if bad := [field for field, equals, _ in parts if not equals]:
+        raise BadSetting(f"--where needs FIELD=VALUE such as language=de, got {bad[0]!r}.")
+    if explain:
+        raise BadSetting("--explain is for indexes that take writes (`nearfar index --store`).")
     opened = open_index(index)
     words = open_lexical(opened) if lexical else None
     encoder = TextEncoder.load(model, TextSettings(max_tokens=max_tokens))

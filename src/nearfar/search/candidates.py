@@ -96,11 +96,11 @@ def find_candidates(
             others = []
         cosine_of = found | dict(zip(missing, others, strict=True))
         bm25_of = {row: float(heard[row]) for row in cosine_of}
-        joined.append(_fused(list(found), worded, cosine_of, bm25_of, fusion.weight)[:k])
+        joined.append(fused(list(found), worded, cosine_of, bm25_of, fusion.weight)[:k])
     return joined
 
 
-def _fused(
+def fused(
     near: list[int],
     worded: list[int],
     cosine_of: dict[int, float],

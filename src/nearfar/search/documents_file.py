@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
 from threading import Lock
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +39,14 @@ def write_documents(path: Path) -> Iterator[Callable[[pa.RecordBatch], None]]:
     finally:
         if writer is not None:
             writer.close()
+
+
+class Fetching(Protocol):
+    """Has documents, such as those of an index."""
+
+    def fetch(self, rows: Iterable[int]) -> dict[int, Document]:
+        """Return the documents of some rows."""
+        ...
 
 
 class StoredDocuments:

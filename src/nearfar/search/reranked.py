@@ -15,7 +15,7 @@ from nearfar.model.reranker import Reranker
 from nearfar.model.space import require_same_space
 from nearfar.records import Document
 from nearfar.search.candidates import Candidate, Fusion, find_candidates
-from nearfar.search.documents_file import StoredDocuments
+from nearfar.search.documents_file import Fetching
 from nearfar.search.index import Index
 
 _FIRST_WAVE = 8  # pairs; read before any speed is known
@@ -154,10 +154,10 @@ def retrieve_then_rerank(
     among = index.documents.rows_where(where) if where else None
     found = find_candidates(index.vectors, vectors, texts, candidates, among=among, fusion=fusion)
     times.append(clock())
-    reader = _Reader(index.documents, reranker, texts, k, clock)
+    reader = Reader(index.documents, reranker, texts, k, clock)
     logits = [[] for _ in found] if reranker is None else reader.read(found, times[0] + budget)
-    ordered = [_ordered(some, own)[:k] for some, own in zip(found, logits, strict=True)]
-    reader.fetch([one.row for some in ordered for one, _ in some])
+    firsts = [ordered(some, own)[:k] for some, own in zip(found, logits, strict=True)]
+    reader.fetch([one.row for some in firsts for one, _ in some])
     encoding, retrieving = (after - before for before, after in pairwise(times))
     seconds = Seconds(encoding, retrieving, reader.fetching, reader.reranking)
     answers = [
@@ -171,12 +171,12 @@ def retrieve_then_rerank(
             stopped_by_budget=reranker is not None and len(own) < len(some),
             seconds=seconds,
         )
-        for some, own, best in zip(found, logits, ordered, strict=True)
+        for some, own, best in zip(found, logits, firsts, strict=True)
     ]
     return answers[0] if isinstance(query, str) else answers
 
 
-def _ordered(
+def ordered(
     found: Sequence[Candidate], logits: Sequence[float]
 ) -> list[tuple[Candidate, float | None]]:
     """Return what was read by its logit, then what was not by its rank."""
@@ -201,10 +201,10 @@ class _Pace:
 
 
 @dataclass(slots=True)
-class _Reader:
+class Reader:
     """Has candidates read, fetches a text when it is needed, and takes the time of both."""
 
-    stored: StoredDocuments
+    stored: Fetching
     reranker: Reranker | None
     queries: Sequence[str]
     k: int  # hits of each query, whose documents are needed in the end, read or not
