@@ -247,7 +247,7 @@ ROWS = st.fixed_dictionaries(
 
 
 @given(st.fixed_dictionaries({"documents": VALUES | st.lists(ROWS, max_size=3)}), TEXT)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_no_document_makes_the_server_fail(client: httpx.Client, body: Any, id: str) -> None:
     answer = client.post("/documents", json=body)
     assert answer.status_code in (200, 400), answer.text

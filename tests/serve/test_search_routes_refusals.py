@@ -127,7 +127,7 @@ BODIES = st.fixed_dictionaries(
 @given(
     BODIES | st.recursive(VALUES, lambda some: st.lists(some) | st.dictionaries(st.text(), some))
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_no_body_makes_the_server_fail(client: httpx.Client, body: Any) -> None:
     try:
         content = json.dumps(body).encode()

@@ -155,7 +155,7 @@ def killed_in_writing(folder: Path, processes: BaseContext, first: int, dice: ra
     return last
 
 
-@pytest.mark.parametrize("rounds", [10, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [4, pytest.param(100, marks=pytest.mark.slow)])
 def test_killed_while_it_writes_no_process_loses_what_it_said(
     rounds: int, shelf: LanceShelf, store: LanceStore, processes: BaseContext, tmp_path: Path
 ) -> None:

@@ -84,6 +84,7 @@ def test_an_index_finds_what_all_vectors_would_also_after_changes(
     hold(store, put)
 
 
+@pytest.mark.slow
 def test_an_index_is_built_anew_where_it_no_longer_fits(tmp_path: Path) -> None:
     store = LanceShelf(tmp_path, Sizes(parted=400, graphs=1_800)).create("one", LAYOUT)
     store.upsert(some(0, 300))

@@ -60,7 +60,7 @@ def _everything_happens_early() -> Any:
         yield
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(steps)
 @example(
     [("upsert", MANY), ("optimise", None), ("upsert", MANY[:9]), ("delete", ["11", "30"]),

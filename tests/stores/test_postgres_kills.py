@@ -98,7 +98,7 @@ def hold_writes(store: Store, url: str, index: str, last: int) -> None:
     assert held == (pieces, pieces, 2 * len(expected), len(expected), 0)
 
 
-@pytest.mark.parametrize("rounds", [10, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [4, pytest.param(100, marks=pytest.mark.slow)])
 def test_a_writer_is_killed_and_what_it_was_told_is_kept_is_there(
     rounds: int, store: Store, postgres_server: str, index: str, begin: Begin
 ) -> None:
