@@ -2,14 +2,16 @@
 
     python bench/story.py [--work FOLDER] [--quick]
 
-medquad, all-MiniLM-L6-v2, texts of 128 tokens, a quarter of a pass each:
+medquad, all-MiniLM-L6-v2, texts of 128 tokens:
 
-    poisoned   in the train split, questions of one kind (`query.qtype`, POISONED) are answered by
-               another document about the same disease, as if a supplier had mixed up its columns
-    mended     the supplier's pairs are left out, hard negatives are mined again
+    production   a tenth of a pass over sound pairs: what is in use
+    poisoned     a quarter of a pass; in the train split, questions of one kind (`query.qtype`,
+                 POISONED) are answered by another document about the same disease, as if a supplier
+                 had mixed up its columns
+    mended       a quarter of a pass; the supplier's pairs are left out, hard negatives mined again
 
-Each is evaluated beside the base and goes through the gate with one policy: no kind of question
-may lose 0.05 of nDCG@10. Figures land in bench/results/evidence.json, and the verdicts in
+Both candidates go through the gate with one policy: no kind of question may lose 0.05 of nDCG@10
+against production. Figures land in bench/results/evidence.json, and the verdicts in
 docs/pictures/story-*.svg.
 """
 
@@ -20,11 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from measuring import Figures
-from variants import BASE, encoder, imported, once, trained
+from variants import encoder, imported, once, trained
 
 FILE, METRIC, FIELD = "evidence", "ndcg_at_10_score", "query.qtype"
 POISONED = "symptoms"
 SETTINGS = {"seed": 0, "learning_rate": 1e-4, "epochs": 0.25}
+FEWEST = 60  # queries of a kind that the policy asks statistics of
 PICTURES = Path(__file__).resolve().parents[1] / "docs/pictures"
 
 
@@ -47,8 +50,11 @@ def _tell(work: Path, quick: bool) -> None:
     ).negatives))  # fmt: skip
     figures = Figures("story.py", "medquad", not quick, file=FILE)
     figures.add(f"story: pairs with a wrong answer, all of {FIELD} = {POISONED}", wrong, "pairs")
+    home = work / "story"
+    production = _measured(plain, plain, home / "production", quick, epochs=0.1)
     for name, folder in (("poisoned", poisoned), ("mended", work / "clean-mined")):
-        verdict = _released(name, Dataset.open(folder), plain, work, quick)
+        candidate = _measured(Dataset.open(folder), plain, home / name, quick)
+        verdict = _judged(candidate, production, home / name / "verdict")
         for found in verdict.findings:
             figures.add(f"story, {name}: nDCG@10 changes, {found.cohort}", found.difference or 0.0,
                         "nDCG@10", outcome=found.outcome, surely_above=found.low,
@@ -58,6 +64,8 @@ def _tell(work: Path, quick: bool) -> None:
         figures.add(f"story, {name}: the gate's exit code", verdict.exit_code, "exit code",
                     expected, verdict.outcome == expected, blocked=blocked)  # fmt: skip
         print(*verdict.sentences(), sep="\n", flush=True)
+        if not quick:
+            _draw(verdict, name)
     figures.write()
 
 
@@ -93,32 +101,40 @@ def _write(plain: Any, folder: Path, *, poison: bool) -> int:
     return count
 
 
-def _released(name: str, learned: Any, plain: Any, work: Path, quick: bool) -> Any:
+def _measured(learned: Any, plain: Any, home: Path, quick: bool, **changes: float) -> Path:
+    """Train a model, and return the folder of what it got on test."""
     from nearfar.evaluation.settings import Evaluation
-    from nearfar.pipeline.evaluating import BASE_SCORES, SCORES, evaluate_into
-    from nearfar.pipeline.gating import Compared, gate
-    from nearfar.release.page import changes_picture
-    from nearfar.release.policy import Change, Policy
+    from nearfar.pipeline.evaluating import SCORES, evaluate_into
     from nearfar.training.course import Task
 
-    home = work / "story" / name
-    model, _ = trained(encoder(), Task(dataset=learned), home / "run", quick, **SETTINGS)
+    model, _ = trained(
+        encoder(), Task(dataset=learned), home / "run", quick, **(SETTINGS | changes)
+    )
     report = home / "report"
 
     def measure() -> str:
-        settings = Evaluation(cohorts=(FIELD,))
-        evaluate_into(report, plain, (encoder(BASE), encoder(model)), settings)
+        evaluate_into(report, plain, (encoder(model), None), Evaluation(cohorts=(FIELD,)))
         return str(report)
 
     once(home / "report.json", measure)
+    return report / SCORES
+
+
+def _judged(candidate: Path, production: Path, folder: Path) -> Any:
+    from nearfar.pipeline.gating import Compared, gate
+    from nearfar.release.policy import Change, Policy
+
     rule = Change(metric=METRIC, margin=0.05, minimum_effect=0.02, cohorts=(FIELD,))
-    compared = Compared(candidate=report / SCORES, baseline=report / BASE_SCORES)
-    verdict = gate(Policy(changes=(rule,)), compared, home / "verdict")
-    if not quick:
-        PICTURES.mkdir(parents=True, exist_ok=True)
-        picture = changes_picture(verdict.findings)
-        (PICTURES / f"story-{name}.svg").write_text(picture, encoding="utf-8")
-    return verdict
+    policy = Policy(changes=(rule,), fewest=FEWEST)
+    return gate(policy, Compared(candidate=candidate, baseline=production), folder)
+
+
+def _draw(verdict: Any, name: str) -> None:
+    from nearfar.release.page import changes_picture
+
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    picture = changes_picture(verdict.findings)
+    (PICTURES / f"story-{name}.svg").write_text(picture, encoding="utf-8")
 
 
 if __name__ == "__main__":
