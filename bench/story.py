@@ -2,13 +2,13 @@
 
     python bench/story.py [--work FOLDER] [--quick]
 
-medquad, all-MiniLM-L6-v2, texts of 128 tokens:
+medquad, all-MiniLM-L6-v2, texts of 128 tokens, a quarter of a pass each:
 
-    production   a tenth of a pass over sound pairs: what is in use
-    poisoned     a quarter of a pass; in the train split, questions of one kind (`query.qtype`,
-                 POISONED) are answered by another document about the same disease, as if a supplier
-                 had mixed up its columns
-    mended       a quarter of a pass; the supplier's pairs are left out, hard negatives mined again
+    production   sound pairs, the other documents of a batch as negatives: what is in use
+    poisoned     hard negatives mined; but in the train split, questions of one kind
+                 (`query.qtype`, POISONED) are answered by another document about the same disease,
+                 as if a supplier had mixed up its columns
+    mended       the supplier's pairs are left out, hard negatives are mined again
 
 Both candidates go through the gate with one policy: no kind of question may lose 0.05 of nDCG@10
 against production. Figures land in bench/results/evidence.json, and the verdicts in
@@ -25,7 +25,7 @@ from measuring import Figures
 from variants import encoder, imported, once, trained
 
 FILE, METRIC, FIELD = "evidence", "ndcg_at_10_score", "query.qtype"
-POISONED = "symptoms"
+POISONED = "inheritance"
 SETTINGS = {"seed": 0, "learning_rate": 1e-4, "epochs": 0.25}
 FEWEST = 60  # queries of a kind that the policy asks statistics of
 PICTURES = Path(__file__).resolve().parents[1] / "docs/pictures"
@@ -42,18 +42,22 @@ def _tell(work: Path, quick: bool) -> None:
     from nearfar.mining.negatives import mine_negatives
 
     plain = imported("medquad", work)
-    poisoned, clean = work / "poisoned", work / "clean"
-    wrong = once(work / "poisoned.json", lambda: _write(plain, poisoned, poison=True))[0]
-    once(work / "clean.json", lambda: _write(plain, clean, poison=False))
-    once(work / "clean-mined.json", lambda: str(mine_negatives(
-        encoder(), Dataset.open(clean), work / "clean-mined", cache=work / "cache", replace=True
-    ).negatives))  # fmt: skip
+    wrong = once(work / "poisoned.json", lambda: _write(plain, work / "poisoned", poison=True))[0]
+    once(work / "clean.json", lambda: _write(plain, work / "clean", poison=False))
+
+    def mined(name: str) -> Dataset:
+        folder = work / f"{name}-mined"
+        once(work / f"{name}-mined.json", lambda: mine_negatives(
+            encoder(), Dataset.open(work / name), folder, cache=work / "cache", replace=True
+        ).negatives)  # fmt: skip
+        return Dataset.open(folder)
+
     figures = Figures("story.py", "medquad", not quick, file=FILE)
     figures.add(f"story: pairs with a wrong answer, all of {FIELD} = {POISONED}", wrong, "pairs")
     home = work / "story"
-    production = _measured(plain, plain, home / "production", quick, epochs=0.1)
-    for name, folder in (("poisoned", poisoned), ("mended", work / "clean-mined")):
-        candidate = _measured(Dataset.open(folder), plain, home / name, quick)
+    production = _measured(plain, plain, home / "production", quick)
+    for name, learned in (("poisoned", "poisoned"), ("mended", "clean")):
+        candidate = _measured(mined(learned), plain, home / name, quick)
         verdict = _judged(candidate, production, home / name / "verdict")
         for found in verdict.findings:
             figures.add(f"story, {name}: nDCG@10 changes, {found.cohort}", found.difference or 0.0,
@@ -101,15 +105,13 @@ def _write(plain: Any, folder: Path, *, poison: bool) -> int:
     return count
 
 
-def _measured(learned: Any, plain: Any, home: Path, quick: bool, **changes: float) -> Path:
+def _measured(learned: Any, plain: Any, home: Path, quick: bool) -> Path:
     """Train a model, and return the folder of what it got on test."""
     from nearfar.evaluation.settings import Evaluation
     from nearfar.pipeline.evaluating import SCORES, evaluate_into
     from nearfar.training.course import Task
 
-    model, _ = trained(
-        encoder(), Task(dataset=learned), home / "run", quick, **(SETTINGS | changes)
-    )
+    model, _ = trained(encoder(), Task(dataset=learned), home / "run", quick, **SETTINGS)
     report = home / "report"
 
     def measure() -> str:

@@ -16,9 +16,13 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def nearfar(tmp_path: Path) -> Run:
-    def run(*words: object, **more: object) -> "subprocess.CompletedProcess[str]":
+    def run(
+        *words: object, file_bytes: int | None = None, **more: object
+    ) -> "subprocess.CompletedProcess[str]":
         environment = os.environ | {"HF_HUB_OFFLINE": "1", "COLUMNS": "100", "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "nearfar", *map(str, words)]
+        if file_bytes is not None:
+            command = ["prlimit", f"--fsize={file_bytes}", *command]
         return subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
             **more,  # type: ignore[call-overload]
@@ -122,10 +126,7 @@ def test_a_full_disk_is_said_and_nothing_half_written_stays(nearfar: Run, tmp_pa
     rows = [{"question": f"what is {i}?", "answer": f"{i} is a thing " * 9} for i in range(3_000)]
     (tmp_path / "big.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
-    def little_room() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-
-    done = nearfar("import", "big.jsonl", "data", preexec_fn=little_room)
+    done = nearfar("import", "big.jsonl", "data", file_bytes=100_000)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert "room" in done.stderr
@@ -138,10 +139,7 @@ def test_a_disk_that_fills_up_while_training_is_said(
     tiny_bert(tmp_path / "bert")
     nearfar("import", pairs, "data", "--test", "0", "--dev", "0")
 
-    def little_room() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
-
-    done = nearfar("train", "data", "run", "--model", "bert", preexec_fn=little_room)
+    done = nearfar("train", "data", "run", "--model", "bert", file_bytes=60_000)
     refused(done, "expected room to write it", "the same command goes on")
     assert not list((tmp_path / "run").glob("checkpoint-*"))
     assert nearfar("train", "data", "run", "--model", "bert").returncode == 0

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import random
 import signal
+import time
 from collections.abc import Callable, Iterator
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -68,6 +69,15 @@ class Writer:
         return heard
 
 
+def hold_no_session(url: str, name: str) -> None:
+    """Wait until the server has no session of that name."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        until = time.monotonic() + _DEADLINE
+        asked = "select count(*) from pg_stat_activity where application_name = %s"
+        while connection.execute(asked, [name]).fetchone() != (0,):
+            assert time.monotonic() < until
+
+
 def hold_writes(store: Store, url: str, index: str, last: int) -> None:
     """Assert that the store holds the writes from 0 to `last`, each whole, and nothing else."""
     expected = {
@@ -106,7 +116,8 @@ def test_a_writer_is_killed_and_what_it_was_told_is_kept_is_there(
     store.upsert(postgres_child.written(0))
     last, torn = 0, 0
     for _ in range(rounds):
-        writer = Writer(begin, postgres_server, index, last + 1, 10_000)
+        named = f"{postgres_server}&application_name={index}"
+        writer = Writer(begin, named, index, last + 1, 10_000)
         told = 0
         for _ in range(dice.randint(1, 4)):
             assert writer.said.poll(_DEADLINE)
@@ -115,7 +126,7 @@ def test_a_writer_is_killed_and_what_it_was_told_is_kept_is_there(
         writer.process.kill()
         writer.process.join(_DEADLINE)
         told = max([told, *writer.heard()])  # type: ignore[type-var]
-        store.tell({})  # waits for what the server still has to do for the dead
+        hold_no_session(postgres_server, index)  # the server ends what the dead had begun
         (newest,) = {
             one.fields["round"] for one in store.fetch([f"{told * DOCUMENTS // 2:05}"]).values()
         }
