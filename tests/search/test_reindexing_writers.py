@@ -27,7 +27,7 @@ class Acknowledged(threading.Thread):
         self.index = index
         self.wanted = held(index)
         self.unsure: set[str] = set()  # refused: it may be there or not
-        self.rounds = 0
+        self.begun = threading.Event()  # a round is done
 
     def run(self) -> None:
         for number in range(100_000):
@@ -45,7 +45,7 @@ class Acknowledged(threading.Thread):
                 self.unsure.add(gone)
                 break
             self.wanted.pop(gone, None)
-            self.rounds += 1
+            self.begun.set()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -54,6 +54,7 @@ def test_a_writer_beside_loses_nothing_that_was_acknowledged(kind: str, tmp_path
     index = filled(shelf, LetterEncoder())
     writer = Acknowledged(LiveIndex.open(shelf, LetterEncoder()))
     writer.start()
+    assert writer.begun.wait(60)
     new = LetterEncoder(OTHER)
     try:
         built = build_version(shelf, new)
@@ -61,7 +62,6 @@ def test_a_writer_beside_loses_nothing_that_was_acknowledged(kind: str, tmp_path
     finally:
         writer.join(60)
     assert not writer.is_alive()
-    assert writer.rounds > 0
     found = live(shelf, new)
     assert len(writer.unsure) == 1
     for name in (*found, *writer.wanted):
