@@ -78,7 +78,7 @@ def test_what_killed_processes_left_is_removed(shelf: LanceShelf, tmp_path: Path
     shelf.create("two", LAYOUT).close()
     assert shelf.versions() == ["one", "two"]
     left = {path.name for path in (tmp_path / "shelf").iterdir()}
-    assert left == {"one", "two", "shelf.lock"}
+    assert left == {"one", "two", "shelf.lock", "next-shelf.lock"}
 
 
 def test_a_dropped_version_stays_for_its_readers_and_goes_with_the_last(

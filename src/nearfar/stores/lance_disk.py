@@ -125,25 +125,39 @@ def worded(error: BaseException, path: Path) -> Exception:
 def writing(folder: Path, name: str = WRITERS) -> Iterator[None]:
     """Keep all other writers of a version waiting, in this process and in others.
 
+    Who waits holds the turn, which everyone needs before the lock: who writes again and again
+    cannot take the lock back before the one that waits has had it.
+
     Raises:
         BadFile: another one has not ended in 15 minutes.
     """
+    deadline = time.monotonic() + _WAIT_SECONDS
+    turn = _locked(folder / f"next-{name}", deadline)
     try:
-        handle = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise worded(error, folder / name) from error
+        handle = _locked(folder / name, deadline)
+    finally:
+        os.close(turn)
     try:
-        deadline = time.monotonic() + _WAIT_SECONDS
-        while not try_lock(handle):
-            if time.monotonic() > deadline:
-                raise BadFile(
-                    f"Another process has been writing to {folder} for {_WAIT_SECONDS / 60:.0f} "
-                    "minutes. Look for one that hangs, end it, and try again."
-                )
-            time.sleep(0.005)
         yield
     finally:
         os.close(handle)  # which lets go of the lock
+
+
+def _locked(path: Path, deadline: float) -> int:
+    """Return an open file that this caller alone has locked."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise worded(error, path) from error
+    while not try_lock(handle):
+        if time.monotonic() > deadline:
+            os.close(handle)
+            raise BadFile(
+                f"Another process has been writing to {path.parent} for "
+                f"{_WAIT_SECONDS / 60:.0f} minutes. Look for one that hangs, end it, and try again."
+            )
+        time.sleep(0.005)
+    return handle
 
 
 def try_lock(handle: int, *, shared: bool = False) -> bool:
