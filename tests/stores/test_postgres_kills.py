@@ -137,7 +137,7 @@ def test_a_writer_is_killed_and_what_it_was_told_is_kept_is_there(
     assert torn  # some were killed before they had written
 
 
-@pytest.mark.parametrize("rounds", [3, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [pytest.param(n, marks=pytest.mark.slow) for n in (3, 100)])
 def test_the_server_is_killed_in_the_midst_of_writes_and_nothing_is_lost(
     rounds: int, store: Store, postgres_server: str, index: str, begin: Begin
 ) -> None:
