@@ -123,7 +123,8 @@ def build_beside(
     """Build a version with another model beside the live one, and ask both the same."""
     from nearfar.data.dataset import Dataset
     from nearfar.model.text import TextEncoder
-    from nearfar.search.reindexing import build_version, require_live
+    from nearfar.search.live_facts import require_live
+    from nearfar.search.reindexing import build_version
 
     opened = Dataset.open(dataset)
     shelf = place.shelf()
@@ -164,8 +165,9 @@ def show_card(folder: Path) -> None:
     """Print what is known of the live version."""
     from nearfar.errors import BadFile
     from nearfar.search.index_card import describe_card
+    from nearfar.search.live_facts import require_live
     from nearfar.search.live_folder import read_folder
-    from nearfar.search.reindexing import facts_of_version, require_live
+    from nearfar.search.reindexing import facts_of_version
 
     shelf = read_folder(folder).shelf()
     live = require_live(shelf)
@@ -194,8 +196,9 @@ def load_encoder(shelf: "Shelf", version: str) -> "TextEncoder":
 
 
 def _go_to(folder: Path, choose: "Callable[[Shelf], str]") -> None:
+    from nearfar.search.live_facts import require_live
     from nearfar.search.live_folder import read_folder
-    from nearfar.search.reindexing import require_live, switch
+    from nearfar.search.reindexing import switch
 
     shelf = read_folder(folder).shelf()
     before, version = require_live(shelf), choose(shelf)

@@ -29,7 +29,8 @@ from nearfar.model.text import TextEncoder, TextSettings
 from nearfar.progress import Progress
 from nearfar.records import Role
 from nearfar.search.index import contents
-from nearfar.search.lexical_file import K1, B, LexicalIndex, best_rows, write_lexical
+from nearfar.search.lexical_file import LexicalIndex, best_rows, write_lexical
+from nearfar.stores.words_index import K1, B
 
 WORDS = "bm25"
 _RUN = "run:"

@@ -17,11 +17,11 @@ import numpy.typing as npt
 from nearfar.data.words import VERSION, words_of
 from nearfar.errors import BadFile, BadRecord
 from nearfar.progress import Progress, silent
+from nearfar.stores.words_index import K1, B
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-K1, B = 1.5, 0.75
 _RULE = "words.json"  # beside what bm25s writes: how texts became words
 _DOCUMENTS_PER_CHUNK = 2_048
 _AGAIN = "Build the index again with `nearfar index --lexical`."

@@ -93,3 +93,17 @@ def next_version(shelf: Shelf) -> str:
     taken = shelf.versions()
     numbers = [int(name[1:]) for name in taken if name[:1] == "v" and name[1:].isdecimal()]
     return f"v{max(numbers, default=0) + 1}"
+
+
+def require_live(shelf: Shelf) -> str:
+    """Return the version that is live.
+
+    Raises:
+        BadFile: there is none.
+    """
+    live = shelf.live()
+    if live is None:
+        raise BadFile(
+            "Expected an index, found no version that is live. Build one with `nearfar index`."
+        )
+    return live

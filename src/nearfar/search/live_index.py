@@ -9,7 +9,7 @@ from time import perf_counter
 
 import torch
 
-from nearfar.errors import BadFile, BadSetting
+from nearfar.errors import BadSetting
 from nearfar.fingerprint import fingerprint
 from nearfar.model.encoder import Encoder
 from nearfar.model.reranker import Reranker
@@ -18,7 +18,7 @@ from nearfar.progress import Progress, silent
 from nearfar.records import Document
 from nearfar.search.chunks import Cutter, Cutting
 from nearfar.search.live_documents import Upserted, chunks_of, digest
-from nearfar.search.live_facts import LiveFacts, facts_of, next_version, with_facts
+from nearfar.search.live_facts import LiveFacts, facts_of, next_version, require_live, with_facts
 from nearfar.search.live_search import Answer, Asked, Searched, Words, search_store
 from nearfar.stores.contract import Entry, Kind, Layout, Shelf, Store
 from nearfar.stores.filters import Where
@@ -99,11 +99,7 @@ class LiveIndex:
             BadFile: there is none, or it is damaged.
             SpaceMismatch: it was built with another model; names each choice that differs.
         """
-        chosen = version or shelf.live()
-        if chosen is None:
-            raise BadFile(
-                "Expected an index, found no version that is live. Build one with `nearfar index`."
-            )
+        chosen = version or require_live(shelf)
         store = shelf.open(chosen)
         try:
             facts = LiveFacts.of(store, chosen)

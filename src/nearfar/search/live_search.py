@@ -109,7 +109,6 @@ def search_store(
     places, found = _candidates(near, worded, asked)
     times.append(clock())
     passages = _Passages(searched, places, texts, cut=reranker is not None)
-    # It asks of its documents nothing but `fetch`.
     reader = Reader(passages, reranker, texts, asked.k, clock)
     budget = math.inf if asked.budget_ms is None else asked.budget_ms / 1_000
     logits = [[] for _ in found] if reranker is None else reader.read(found, times[0] + budget)

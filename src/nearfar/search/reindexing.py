@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from nearfar.errors import BadFile, BadSetting
+from nearfar.errors import BadSetting
 from nearfar.model.encoder import Encoder
 from nearfar.progress import Progress, silent
 from nearfar.search.chunks import Cutting
 from nearfar.search.live_documents import Upserted, chunks_of
-from nearfar.search.live_facts import LiveFacts, facts_of, next_version, with_facts
+from nearfar.search.live_facts import LiveFacts, facts_of, next_version, require_live, with_facts
 from nearfar.search.live_index import LiveIndex
 from nearfar.stores.contract import Layout, Shelf, Store
 
@@ -176,20 +176,6 @@ def facts_of_version(shelf: Shelf, version: str) -> LiveFacts:
     """
     with _opened(shelf, version) as store:
         return LiveFacts.of(store, version)
-
-
-def require_live(shelf: Shelf) -> str:
-    """Return the version that is live.
-
-    Raises:
-        BadFile: there is none.
-    """
-    live = shelf.live()
-    if live is None:
-        raise BadFile(
-            "Expected an index, found no version that is live. Build one with `nearfar index`."
-        )
-    return live
 
 
 def catch_up(source: Store, target: LiveIndex, progress: Progress = silent) -> Upserted:

@@ -65,15 +65,27 @@ async def _vectors_of(work: Work, timing: Timing, asked: Asked) -> Embedded:
     role = role_of(served, asked.roles, by_name)
     dim = _dim(served, asked.dim)
     require_size(asked.texts, work.bounds.texts_per_request, work.bounds)
-    work.require_room()
-    texts, tokens, cut = await read_texts(work, timing, served, role, asked)
-    require_tokens(sum(tokens), work.bounds.tokens_per_request)
-    timing.cut_texts = cut
-    rows = await work.compute(timing, lane_of(served, role, work.bounds), texts, tokens)
-    vectors = np.stack(rows)  # (N, D)
+    vectors = await queued_vectors(work, timing, served, role, asked)  # (N, D)
     if dim < served.dim:
         vectors = unit(torch.from_numpy(vectors[:, :dim])).numpy()  # (N, d)
     return Embedded(served.name, vectors, timing)
+
+
+async def queued_vectors(
+    work: Work, timing: Timing, served: Served, role: Role, asked: Asked
+) -> Vectors:
+    """Return the model's own vectors of texts, (N, D), through the queue.
+
+    Raises:
+        Refusal: there are too many tokens, the queue is full, or the model failed.
+    """
+    work.require_room()
+    texts, tokens, cut = await read_texts(work, timing, served, role, asked)
+    require_tokens(sum(tokens), work.bounds.tokens_per_request)
+    timing.cut_texts += cut
+    rows = await work.compute(timing, lane_of(served, role, work.bounds), texts, tokens)
+    found: Vectors = np.stack(rows)
+    return found
 
 
 def require_size(texts: Sequence[str], most: int, bounds: Bounds) -> None:

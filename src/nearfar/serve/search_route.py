@@ -7,12 +7,13 @@ from secrets import token_hex
 from time import perf_counter
 from typing import Any, cast
 
+import torch
 from fastapi import APIRouter, Request, Response
 
 from nearfar.search.explained import LiveHit
 from nearfar.search.live_search import Answer
 from nearfar.serve.embed_roles import find_reranker
-from nearfar.serve.embed_vectors import require_size
+from nearfar.serve.embed_vectors import Asked, queued_vectors, require_size
 from nearfar.serve.errors import Refusal
 from nearfar.serve.feedback import FeedbackLog, Shown
 from nearfar.serve.indexes import Indexes, ServedIndex
@@ -30,7 +31,6 @@ from nearfar.serve.search_threads import (
     KnownVectors,
     QueuedReranker,
     in_thread,
-    query_vectors,
 )
 from nearfar.serve.shapes_json import JsonRoute, answered
 from nearfar.stores.filters import Condition, Where, checked, read_where
@@ -88,11 +88,12 @@ class _Search:
         with ExitStack() as held:
             one = held.enter_context(using(self._indexes, self._body.index))
             where = self._where(one)
-            vectors = await query_vectors(self._work, self._timing, one.served, self._queries)
+            asked = Asked(texts=self._queries)
+            vectors = await queued_vectors(self._work, self._timing, one.served, "query", asked)
 
             def find(bridge: Bridge) -> dict[str, Any]:
                 queued = reranker and QueuedReranker(bridge, self._work, self._timing, reranker)
-                known = KnownVectors(one.served.space, self._queries, vectors)
+                known = KnownVectors(one.served.space, self._queries, torch.from_numpy(vectors))
                 index = replace(one.index, encoder=known, reranker=queued)
                 with refusing():
                     found = index.search(self._queries, where=where, **self._settings())

@@ -86,23 +86,6 @@ async def in_thread(pool: Executor, work: Callable[[Bridge], _Result], held: Exi
         bridge.give_up()
 
 
-async def query_vectors(
-    work: Work, timing: Timing, served: Served, queries: Sequence[str]
-) -> Float[Tensor, "N D"]:
-    """Return the vectors of queries, through the queue.
-
-    Raises:
-        Refusal: there are too many tokens, the queue is full, or the model failed.
-    """
-    work.require_room()
-    texts, tokens, cut = await read_texts(work, timing, served, "query", Asked(texts=queries))
-    require_tokens(sum(tokens), work.bounds.tokens_per_request)
-    timing.cut_texts += cut
-    lane = lane_of(served, "query", work.bounds)
-    rows = await work.compute(timing, lane, texts, tokens)
-    return torch.from_numpy(np.stack(rows))
-
-
 class KnownVectors:
     """An `Encoder` of texts whose vectors are there already."""
 
